@@ -1,0 +1,44 @@
+using Orleans;
+
+namespace Granary.GrainInterfaces;
+
+/// <summary>One choice to generate: a tokenized prompt and how to continue it.</summary>
+/// <remarks>
+/// Immutable by contract: arrays are never written after the request is sent, so that a call within a silo copies nothing.
+/// Together with the ids delivered so far it is all that a continuation on another replica needs.
+/// </remarks>
+[GenerateSerializer, Immutable, Alias("granary.generate-request")]
+public sealed record GenerateRequest
+{
+    /// <summary>The caller's id for this choice, unique among running requests; it goes into logs and headers.</summary>
+    [Id(0)]
+    public required string RequestId { get; init; }
+
+    /// <summary>The served model's name.</summary>
+    [Id(1)]
+    public required string Model { get; init; }
+
+    /// <summary>The whole prompt as token ids, at least one.</summary>
+    [Id(2)]
+    public required int[] PromptTokenIds { get; init; }
+
+    /// <summary>How tokens are chosen, and when to stop.</summary>
+    [Id(3)]
+    public required SamplingOptions Sampling { get; init; }
+
+    /// <summary>When the caller stops waiting; a sequence past it is ended and its blocks are freed.</summary>
+    [Id(4)]
+    public DateTimeOffset? Deadline { get; init; }
+
+    /// <summary>Who pays; null for the anonymous tenant.</summary>
+    [Id(5)]
+    public string? Tenant { get; init; }
+
+    /// <summary>Requests share cached prefixes only with requests of the same salt.</summary>
+    [Id(6)]
+    public string? CacheSalt { get; init; }
+
+    /// <summary>Which of a request's choices this is; part of the sampler's randomness.</summary>
+    [Id(7)]
+    public int Choice { get; init; }
+}

@@ -1,0 +1,33 @@
+using Granary.GrainInterfaces.Routing;
+using Orleans;
+
+namespace Granary.GrainInterfaces.Models;
+
+/// <summary>The control plane of one model: which replicas it should have, and where. Key: the model's name.</summary>
+/// <remarks>Never on the way of a request.</remarks>
+[Alias("granary.model")]
+public interface IModelGrain : IGrainWithStringKey
+{
+    /// <summary>Brings the model to the wanted number of replicas and tells its router. Repeating it changes nothing.</summary>
+    /// <exception cref="Errors.ModelLoadException">A replica cannot be loaded; those loaded before stay.</exception>
+    [ResponseTimeout("00:30:00"), Alias("deploy")]
+    Task<ModelStatus> DeployAsync(DeploymentSpec spec, CancellationToken cancellationToken = default);
+
+    /// <summary>What is wanted and what is there.</summary>
+    [Alias("status")]
+    Task<ModelStatus> GetStatusAsync(CancellationToken cancellationToken = default);
+}
+
+/// <summary>How a model is to be served.</summary>
+/// <param name="Replicas">How many, spread over <paramref name="Workers"/> in turn.</param>
+/// <param name="Workers">Keys of the workers to use.</param>
+/// <param name="IntraOpThreadsPerReplica">Cores for each replica's engine.</param>
+/// <param name="KvBlocksPerReplica">KV blocks of each replica; 0 lets the worker choose.</param>
+[GenerateSerializer, Immutable, Alias("granary.deployment-spec")]
+public sealed record DeploymentSpec(
+    [property: Id(0)] int Replicas, [property: Id(1)] string[] Workers,
+    [property: Id(2)] int IntraOpThreadsPerReplica, [property: Id(3)] int KvBlocksPerReplica);
+
+/// <summary>A model's replicas.</summary>
+[GenerateSerializer, Immutable, Alias("granary.model-status")]
+public sealed record ModelStatus([property: Id(0)] string Model, [property: Id(1)] int WantedReplicas, [property: Id(2)] ReplicaDescriptor[] Replicas);

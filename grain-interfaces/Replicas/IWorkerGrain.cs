@@ -1,0 +1,36 @@
+using Granary.GrainInterfaces.Routing;
+using Orleans;
+
+namespace Granary.GrainInterfaces.Replicas;
+
+/// <summary>One device of one silo: it loads and unloads what runs there, within its memory. Key: <c>silo/device</c>.</summary>
+[Alias("granary.worker")]
+public interface IWorkerGrain : IGrainWithStringKey
+{
+    /// <summary>Loads a replica and returns once a probe step has passed. Loading what is loaded returns it as it is.</summary>
+    /// <exception cref="Errors.ModelLoadException">The model cannot be loaded here; the message says why.</exception>
+    [ResponseTimeout("00:30:00"), Alias("load")]
+    Task<ReplicaDescriptor> LoadAsync(ReplicaSpec spec, CancellationToken cancellationToken = default);
+
+    /// <summary>Ends the replica's life: its sequences fail, its memory is freed. Unloading what is not loaded does nothing.</summary>
+    [ResponseTimeout("00:05:00"), Alias("unload")]
+    Task UnloadAsync(string replicaId, CancellationToken cancellationToken = default);
+
+    /// <summary>What the device is, and what is loaded on it.</summary>
+    [Alias("status")]
+    Task<WorkerStatus> GetStatusAsync(CancellationToken cancellationToken = default);
+}
+
+/// <summary>What a worker is to load.</summary>
+/// <param name="ReplicaId"><c>model/index</c>: the key of its <see cref="IReplicaGrain"/>.</param>
+/// <param name="Model">The served model's name; the silo knows where its files are.</param>
+/// <param name="IntraOpThreads">Cores of the device given to this replica's engine.</param>
+/// <param name="KvBlocks">KV blocks to reserve; 0 lets the worker choose from the memory it has.</param>
+[GenerateSerializer, Immutable, Alias("granary.replica-spec")]
+public sealed record ReplicaSpec(
+    [property: Id(0)] string ReplicaId, [property: Id(1)] string Model, [property: Id(2)] int IntraOpThreads, [property: Id(3)] int KvBlocks);
+
+/// <summary>A worker's device and load.</summary>
+[GenerateSerializer, Immutable, Alias("granary.worker-status")]
+public sealed record WorkerStatus(
+    [property: Id(0)] string Device, [property: Id(1)] int Cores, [property: Id(2)] long MemoryBytes, [property: Id(3)] ReplicaDescriptor[] Replicas);

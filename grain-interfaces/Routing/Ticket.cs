@@ -1,0 +1,72 @@
+using Orleans;
+
+namespace Granary.GrainInterfaces.Routing;
+
+/// <summary>What the router needs to know of a request.</summary>
+[GenerateSerializer, Immutable, Alias("granary.route-request")]
+public sealed record RouteRequest
+{
+    [Id(0)]
+    public required string RequestId { get; init; }
+
+    /// <summary>Tokens of the prompt.</summary>
+    [Id(1)]
+    public required int PromptTokens { get; init; }
+
+    /// <summary>Most tokens that may be generated.</summary>
+    [Id(2)]
+    public required int MaxTokens { get; init; }
+
+    /// <summary>Hash of the prompt's first blocks; equal prefixes hash alike, so that they stay together when loads tie.</summary>
+    [Id(3)]
+    public ulong PrefixHash { get; init; }
+
+    /// <summary>Lives of replicas that already refused or lost this request.</summary>
+    [Id(4)]
+    public ReplicaLife[] Excluded { get; init; } = [];
+}
+
+/// <summary>One life of one replica.</summary>
+[GenerateSerializer, Immutable, Alias("granary.replica-life")]
+public readonly record struct ReplicaLife([property: Id(0)] string ReplicaId, [property: Id(1)] long Epoch);
+
+/// <summary>The router's answer: where to go, and the booking to give back afterwards.</summary>
+[GenerateSerializer, Immutable, Alias("granary.ticket")]
+public sealed record Ticket
+{
+    [Id(0)]
+    public required Guid BookingId { get; init; }
+
+    /// <summary>The replica and the life it was in when it was picked.</summary>
+    [Id(1)]
+    public required ReplicaLife Replica { get; init; }
+
+    /// <summary>Predicted seconds until the request's first token.</summary>
+    [Id(2)]
+    public double PredictedWaitSeconds { get; init; }
+}
+
+/// <summary>A replica that can be routed to.</summary>
+[GenerateSerializer, Immutable, Alias("granary.replica-descriptor")]
+public sealed record ReplicaDescriptor
+{
+    [Id(0)]
+    public required ReplicaLife Replica { get; init; }
+
+    /// <summary>Tokens its KV cache holds.</summary>
+    [Id(1)]
+    public required long KvCapacityTokens { get; init; }
+
+    /// <summary>Most tokens of prompt and answer together.</summary>
+    [Id(2)]
+    public required int ContextLength { get; init; }
+}
+
+/// <summary>The router's view of its replicas.</summary>
+[GenerateSerializer, Immutable, Alias("granary.router-snapshot")]
+public sealed record RouterSnapshot([property: Id(0)] RoutedReplica[] Replicas);
+
+/// <summary>One replica as the router sees it.</summary>
+[GenerateSerializer, Immutable, Alias("granary.routed-replica")]
+public sealed record RoutedReplica(
+    [property: Id(0)] ReplicaLife Replica, [property: Id(1)] int BookedRequests, [property: Id(2)] Replicas.ReplicaLoad? Load);

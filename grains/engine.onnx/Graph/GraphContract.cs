@@ -1,0 +1,47 @@
+namespace Granary.Engine.Onnx.Graph;
+
+/// <summary>Names and shapes at the border between a model graph and what runs it.</summary>
+/// <remarks>
+/// T tokens of B sequences, S of them sampled; W block-table entries a row; L layers, H query heads, K KV heads, d head size.
+/// <code>
+/// inputs   token_ids                  int32 [T]
+///          cumulative_sequence_length int32 [B + 1]
+///          past_seqlens               int32 [B]
+///          block_table                int32 [B, W]
+///          sampled_rows               int32 [S]
+///          key_cache.{l}              float [blocks, block_tokens, K, d]   l = 0 … L - 1
+///          value_cache.{l}            float [blocks, block_tokens, K, d]
+/// outputs  logits                     float [S, vocabulary]
+///          key_cache_out.{l}, value_cache_out.{l}: bound to the same memory as the inputs
+/// </code>
+/// Between the shape's first and last element a block's memory is the attention kernel's own: nothing else reads it.
+/// </remarks>
+public static class GraphContract
+{
+    public const string TokenIds = "token_ids";
+    public const string CumulativeSequenceLength = "cumulative_sequence_length";
+    public const string PastSequenceLengths = "past_seqlens";
+    public const string BlockTable = "block_table";
+    public const string SampledRows = "sampled_rows";
+    public const string Logits = "logits";
+
+    /// <summary>Domain of our own operators.</summary>
+    public const string Domain = "granary";
+
+    /// <summary>
+    /// Paged attention over packed tokens, with the inputs and attributes of <c>com.microsoft.PagedAttention</c>:
+    /// query [T, H·d], key [T, K·d], value [T, K·d] (or packed query [T, (H + 2K)·d] with key and value absent), key_cache,
+    /// value_cache, cumulative_sequence_length, past_seqlens, block_table, cos_cache [positions, rotary/2], sin_cache →
+    /// output [T, H·d], key_cache_out, value_cache_out.
+    /// Attributes: num_heads, kv_num_heads, scale (float, 0 = 1/sqrt(d)), do_rotary, rotary_interleaved, local_window_size (-1 = all), softcap (0 = off).
+    /// </summary>
+    public const string PagedAttention = "PagedAttention";
+
+    public static string KeyCache(int layer) => $"key_cache.{layer}";
+
+    public static string ValueCache(int layer) => $"value_cache.{layer}";
+
+    public static string KeyCacheOut(int layer) => $"key_cache_out.{layer}";
+
+    public static string ValueCacheOut(int layer) => $"value_cache_out.{layer}";
+}

@@ -1,0 +1,59 @@
+namespace Granary.Engine.Onnx.Import;
+
+/// <summary>What everything but the graph writer needs to know of an imported model. Stored as <c>granary.json</c> in its folder.</summary>
+public sealed record ModelDescription
+{
+    public const string FileName = "granary.json";
+    public const string GraphFileName = "model.onnx";
+    public const string WeightsFileName = "model.onnx.data";
+
+    /// <summary>Version of the folder's layout; another one is imported again.</summary>
+    public required int FormatVersion { get; init; }
+
+    /// <summary>Content fingerprint of the source folder and the import options (SHA-256, hex).</summary>
+    public required string Fingerprint { get; init; }
+
+    /// <summary>As in <c>config.json</c>: <c>LlamaForCausalLM</c> …</summary>
+    public required string Architecture { get; init; }
+
+    public required WeightFormat Weights { get; init; }
+
+    public required int LayerCount { get; init; }
+
+    public required int HiddenSize { get; init; }
+
+    public required int HeadCount { get; init; }
+
+    public required int KvHeadCount { get; init; }
+
+    public required int HeadSize { get; init; }
+
+    public required int VocabularySize { get; init; }
+
+    /// <summary>Most positions the model was made for.</summary>
+    public required int ContextLength { get; init; }
+
+    /// <summary>Ids that end a sequence, from generation_config.json or config.json.</summary>
+    public required int[] EosTokenIds { get; init; }
+
+    /// <summary>Parameters of the model, embedding counted once when tied.</summary>
+    public required long ParameterCount { get; init; }
+
+    /// <summary>What a request that says nothing gets, from generation_config.json; null where that says nothing.</summary>
+    public GenerationDefaults Defaults { get; init; } = new();
+}
+
+/// <summary>Sampling values a model recommends.</summary>
+public sealed record GenerationDefaults(float? Temperature = null, int? TopK = null, float? TopP = null, float? MinP = null, float? RepetitionPenalty = null);
+
+/// <summary>How matrices are stored and multiplied.</summary>
+public enum WeightFormat
+{
+    Float32,
+
+    /// <summary>8 bits in blocks of 32 with one scale each (MatMulNBits).</summary>
+    Int8,
+
+    /// <summary>4 bits in blocks of 32 with one scale each (MatMulNBits).</summary>
+    Int4,
+}

@@ -1,0 +1,42 @@
+namespace Granary.Engine.Execution;
+
+/// <summary>One step: tokens of many sequences, decode and prefill alike, packed into one batch.</summary>
+/// <remarks>
+/// Made by the scheduler, read by the executor. The arrays belong to the scheduler, are reused from step to step and may be
+/// longer than what they hold: the counts say how much is valid. With T tokens of B sequences:
+/// <code>
+/// token_ids                   [T]      sequence by sequence, each sequence's tokens in order
+/// cumulative_sequence_length  [B + 1]  sequence b owns tokens [c[b], c[b + 1])
+/// past_seqlens                [B]      tokens of the sequence already in the KV cache; the first token's position
+/// block_table                 [B, W]   KV blocks of the sequence in order; unused entries are -1
+/// sampled_rows                [S]      tokens whose logits are wanted, ascending
+/// </code>
+/// </remarks>
+public sealed class StepPlan
+{
+    /// <summary>Counts the steps of one life of the engine, from 1.</summary>
+    public long Step { get; set; }
+
+    /// <summary>T.</summary>
+    public int TokenCount { get; set; }
+
+    /// <summary>B.</summary>
+    public int SequenceCount { get; set; }
+
+    /// <summary>W: entries of a row of <see cref="BlockTable"/> in this step.</summary>
+    public int BlockTableWidth { get; set; }
+
+    /// <summary>S, at most B.</summary>
+    public int SampledCount { get; set; }
+
+    public int[] TokenIds { get; set; } = [];
+
+    public int[] CumulativeSequenceLengths { get; set; } = [];
+
+    public int[] PastLengths { get; set; } = [];
+
+    /// <summary>Row-major, <see cref="BlockTableWidth"/> entries a row.</summary>
+    public int[] BlockTable { get; set; } = [];
+
+    public int[] SampledRows { get; set; } = [];
+}

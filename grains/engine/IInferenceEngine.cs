@@ -1,0 +1,102 @@
+namespace Granary.Engine;
+
+/// <summary>One life of one replica: admits sequences, batches them into steps on its own thread, and hands out their tokens.</summary>
+/// <remarks>All members may be called from any thread; none blocks. What an engine thread owns is never touched by callers.</remarks>
+public interface IInferenceEngine : IAsyncDisposable
+{
+    EngineInfo Info { get; }
+
+    /// <summary>A snapshot of load and speed, as of the last step.</summary>
+    EngineLoad Load { get; }
+
+    /// <summary>Completes when the engine's thread has ended: after disposal, or faulted by the error that ended it.</summary>
+    Task Completion { get; }
+
+    /// <summary>Queues a sequence, or says why not; never waits.</summary>
+    /// <returns>The sequence's tokens; null with <paramref name="refusal"/> set when it was not admitted.</returns>
+    ISequenceHandle? TrySubmit(EngineRequest request, out Refusal? refusal);
+}
+
+/// <summary>Sizes and bounds of an engine.</summary>
+public sealed record EngineInfo(int VocabularySize, int ContextLength, int KvBlockCount, int KvBlockTokens, int MaxQueuedSequences);
+
+/// <summary>An admitted sequence, as its caller sees it. Disposing it cancels what still runs and frees its blocks at once.</summary>
+public interface ISequenceHandle : IAsyncDisposable
+{
+    /// <summary>Takes what is there without waiting.</summary>
+    bool TryRead(out GeneratedToken token);
+
+    /// <summary>Waits until something is there; false after the last token (the one with a finish reason) was read.</summary>
+    /// <exception cref="Execution.StepFailedException">The engine failed while the sequence ran.</exception>
+    ValueTask<bool> WaitToReadAsync(CancellationToken cancellationToken = default);
+}
+
+/// <summary>One generated token. The last of a sequence has a finish reason, and no token when it ended without one.</summary>
+/// <param name="Index">Place among the generated tokens, replayed ones counted; without a token, how many there are.</param>
+/// <param name="TokenId">-1 where the sequence ended without a token.</param>
+/// <param name="CachedPromptTokens">Prompt tokens found in the prefix cache when the sequence first ran.</param>
+public readonly record struct GeneratedToken(
+    int Index, int TokenId, int CachedPromptTokens, SequenceEnd? End = null, LogprobRow? Logprobs = null);
+
+/// <summary>Log-probabilities of one position, after bias and penalties, before temperature and filters.</summary>
+public sealed record LogprobRow(float Chosen, int[] TopTokenIds, float[] Top);
+
+/// <summary>Why a sequence ended.</summary>
+public enum SequenceEnd
+{
+    /// <summary>A stop id was generated.</summary>
+    Stop,
+
+    /// <summary>Token limit or context length reached.</summary>
+    Length,
+
+    /// <summary>Its caller left.</summary>
+    Cancelled,
+
+    /// <summary>Its deadline passed.</summary>
+    Deadline,
+}
+
+/// <summary>Why a sequence was not admitted.</summary>
+/// <param name="Reason">Whether it is worth trying elsewhere or later.</param>
+/// <param name="Parameter">The OpenAI name of the field at fault, where one is.</param>
+/// <param name="Message">Names the value and the bound.</param>
+public sealed record Refusal(RefusalReason Reason, string? Parameter, string Message);
+
+public enum RefusalReason
+{
+    /// <summary>The admission queue is full.</summary>
+    Saturated,
+
+    /// <summary>The request cannot run on this engine at any time.</summary>
+    Invalid,
+
+    /// <summary>The engine has ended.</summary>
+    Stopped,
+}
+
+/// <summary>What the engine is doing and how fast its steps have been.</summary>
+public sealed record EngineLoad
+{
+    public static EngineLoad Idle { get; } = new();
+
+    public int RunningSequences { get; init; }
+
+    public int WaitingSequences { get; init; }
+
+    /// <summary>Prompt tokens not yet computed, of running and waiting sequences.</summary>
+    public long PendingPrefillTokens { get; init; }
+
+    /// <summary>Blocks referenced by sequences; those that only the prefix cache holds count as free.</summary>
+    public int KvBlocksUsed { get; init; }
+
+    public int KvBlocksTotal { get; init; }
+
+    public long Steps { get; init; }
+
+    public long Preemptions { get; init; }
+
+    public double SecondsPerPrefillToken { get; init; }
+
+    public double SecondsPerDecodeStep { get; init; }
+}
