@@ -45,7 +45,15 @@ public sealed record SyntheticShape
     /// <summary>The 110M shape of the measurements in this project: 12 layers of 768, vocabulary 32000, tied.</summary>
     public static SyntheticShape Medium { get; } = new()
     {
-        Layers = 12, Hidden = 768, Intermediate = 2048, Heads = 12, KvHeads = 12, HeadSize = 64, Vocabulary = 32_000, Context = 1024, Tied = true,
+        Layers = 12,
+        Hidden = 768,
+        Intermediate = 2048,
+        Heads = 12,
+        KvHeads = 12,
+        HeadSize = 64,
+        Vocabulary = 32_000,
+        Context = 1024,
+        Tied = true,
     };
 }
 
