@@ -92,8 +92,11 @@ public sealed class SamplerTests
         float[] row = [2, -2, 3, 1, 0];
         var parameters = Greedy with
         {
-            RepetitionPenalty = 2, PresencePenalty = 0.5f, FrequencyPenalty = 0.25f,
-            LogitBias = new Dictionary<int, float> { [4] = 1.5f }, TopLogprobs = 5,
+            RepetitionPenalty = 2,
+            PresencePenalty = 0.5f,
+            FrequencyPenalty = 0.25f,
+            LogitBias = new Dictionary<int, float> { [4] = 1.5f },
+            TopLogprobs = 5,
         };
 
         // 0: in the prompt; 1: prompt and twice in the output; 2: once in the output; 3: nowhere; 4: bias, twice in the prompt.

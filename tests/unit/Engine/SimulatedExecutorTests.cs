@@ -56,8 +56,16 @@ public sealed class SimulatedExecutorTests
         using var executor = new SimulatedExecutor(Device);
         var plan = new StepPlan
         {
-            Step = 1, TokenCount = 2, SequenceCount = 2, BlockTableWidth = 1, SampledCount = 2,
-            TokenIds = [1, 2], CumulativeSequenceLengths = [0, 1, 2], PastLengths = [0, 0], BlockTable = [3, 3], SampledRows = [0, 1],
+            Step = 1,
+            TokenCount = 2,
+            SequenceCount = 2,
+            BlockTableWidth = 1,
+            SampledCount = 2,
+            TokenIds = [1, 2],
+            CumulativeSequenceLengths = [0, 1, 2],
+            PastLengths = [0, 0],
+            BlockTable = [3, 3],
+            SampledRows = [0, 1],
         };
         Assert.Contains("over another's", Assert.Throws<StepFailedException>(() => executor.Execute(plan)).Message);
     }
@@ -77,7 +85,15 @@ public sealed class SimulatedExecutorTests
 
     private static StepPlan Plan(long step, int[] tokens, int past, int[] table) => new()
     {
-        Step = step, TokenCount = tokens.Length, SequenceCount = 1, BlockTableWidth = table.Length, SampledCount = 1,
-        TokenIds = tokens, CumulativeSequenceLengths = [0, tokens.Length], PastLengths = [past], BlockTable = table, SampledRows = [tokens.Length - 1],
+        Step = step,
+        TokenCount = tokens.Length,
+        SequenceCount = 1,
+        BlockTableWidth = table.Length,
+        SampledCount = 1,
+        TokenIds = tokens,
+        CumulativeSequenceLengths = [0, tokens.Length],
+        PastLengths = [past],
+        BlockTable = table,
+        SampledRows = [tokens.Length - 1],
     };
 }
