@@ -1,3 +1,4 @@
+using Granary.Engine.Onnx.Graph;
 using Granary.Engine.Onnx.Import;
 using Granary.Engine.Onnx.Import.Storage;
 using Granary.Engine.Onnx.Native;
@@ -55,6 +56,7 @@ internal static class PrepackedModel
                 using var session = new InferenceSession(source, options);
             }
 
+            ExternalDataAligner.Align(Path.Combine(temporary, ModelDescription.GraphFileName), Path.Combine(temporary, ModelDescription.WeightsFileName));
             foreach (var file in Directory.EnumerateFiles(temporary))
             {
                 using var handle = File.OpenHandle(file, FileMode.Open, FileAccess.ReadWrite);

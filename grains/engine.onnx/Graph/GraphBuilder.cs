@@ -95,7 +95,7 @@ internal sealed class GraphBuilder(string name, string weightsFileName)
         graphName.String(2, name);
 
         var graph = new ProtoWriter();
-        foreach (var part in (ReadOnlySpan<ProtoWriter>)[_nodes, graphName, initializers, _inputs, _outputs]) graph.Append(part);
+        foreach (var part in (ReadOnlySpan<ProtoWriter>)[_nodes, graphName, initializers, _inputs, _outputs]) graph.Append(part.Written);
 
         var model = new ProtoWriter();
         model.Integer(1, IrVersion);

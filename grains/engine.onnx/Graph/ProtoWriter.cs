@@ -33,8 +33,8 @@ internal sealed class ProtoWriter
 
     public void Message(int field, ProtoWriter message) => Bytes(field, message.Written);
 
-    /// <summary>Copies the fields of another writer into this message.</summary>
-    public void Append(ProtoWriter fields) => _buffer.Write(fields.Written);
+    /// <summary>Copies whole fields, tags included, into this message.</summary>
+    public void Append(ReadOnlySpan<byte> fields) => _buffer.Write(fields);
 
     private void Bytes(int field, ReadOnlySpan<byte> value)
     {

@@ -20,11 +20,14 @@ internal static class FolderLock
             {
                 return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1);
             }
-            catch (IOException e) when (e is not (DirectoryNotFoundException or FileNotFoundException or PathTooLongException) && File.Exists(path))
+            catch (IOException e) when (IsHeld(e))
             {
                 // Held by another: the operating system offers no wait with a time limit.
                 cancellationToken.WaitHandle.WaitOne(RetryAfter);
             }
         }
     }
+
+    /// <summary>EWOULDBLOCK on Linux (11) and macOS (35), ERROR_SHARING_VIOLATION on Windows: the number is all the runtime tells.</summary>
+    private static bool IsHeld(IOException exception) => exception.HResult is 11 or 35 or unchecked((int)0x8007_0020);
 }

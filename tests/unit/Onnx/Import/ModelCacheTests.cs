@@ -60,6 +60,32 @@ public sealed class ModelCacheTests : IDisposable
         Assert.True(imported);
     }
 
+    /// <summary>A large file is not read whole: its length, time of last write, header and sampled pages count.</summary>
+    [Fact]
+    public void Fingerprint_LargeFile_ChangesWithTimeHeaderAndLastPage()
+    {
+        var path = Path.Combine(Source, "model.safetensors");
+        var time = new DateTime(2025, 1, 1, 0, 0, 0, DateTimeKind.Utc);
+        var length = SourceFingerprint.WholeBytes + 12_345;
+        var original = Fingerprint(_ => { }, time);
+
+        Assert.Equal(original, Fingerprint(_ => { }, time));
+        Assert.NotEqual(original, Fingerprint(_ => { }, time.AddSeconds(1)));
+        Assert.NotEqual(original, Fingerprint(bytes => bytes[9]++, time));
+        Assert.NotEqual(original, Fingerprint(bytes => bytes[^1]++, time));
+        length++;
+        Assert.NotEqual(original, Fingerprint(_ => { }, time));
+
+        string Fingerprint(Action<byte[]> change, DateTime written)
+        {
+            var bytes = new byte[length];
+            change(bytes);
+            File.WriteAllBytes(path, bytes);
+            File.SetLastWriteTimeUtc(path, written);
+            return SourceFingerprint.Compute(new SourceFolder(Source), new ImportOptions());
+        }
+    }
+
     [Fact]
     public void GetOrImport_OtherOptions_IsAnotherModel()
     {
@@ -138,6 +164,7 @@ public sealed class ModelCacheTests : IDisposable
         Directory.Delete(place, recursive: true);
         using var cancellation = new CancellationTokenSource();
         var held = FolderLock.Acquire(place, CancellationToken.None);
+        Assert.Throws<OperationCanceledException>(() => FolderLock.Acquire(place, new CancellationToken(canceled: true)));
         var waiting = Task.Factory.StartNew(() => _cache.GetOrImport(Source, new ImportOptions(), null, cancellation.Token), TaskCreationOptions.LongRunning);
         await cancellation.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting);
