@@ -1,0 +1,13 @@
+using Granary.Tests.Benchmarks;
+
+return args switch
+{
+    ["engine", .. var rest] => EngineBenchmark.Run(rest),
+    _ => Usage(),
+};
+
+static int Usage()
+{
+    Console.Error.WriteLine("Usage: dotnet run -c Release --project tests/benchmarks -- engine [--formats float32,int8,int4] [--threads 1,2] [--sequences 1,4,16,32] [--output FILE]");
+    return 2;
+}
