@@ -54,7 +54,7 @@ internal abstract class MethodDescriptor
         return new UnsupportedMethod(@interface, method, $"methods that return {type}");
 
         MethodDescriptor Make(Type descriptor) =>
-            (MethodDescriptor)Activator.CreateInstance(descriptor.MakeGenericType(type.GetGenericArguments()), @interface, method)!;
+            (MethodDescriptor)Instances.Create(descriptor.MakeGenericType(type.GetGenericArguments()), @interface, method)!;
     }
 
     /// <summary>Copies the caller's arguments, so that neither side sees what the other does to them.</summary>
@@ -111,7 +111,7 @@ internal abstract class MethodDescriptor
         {
             // Tokens do not travel; their firing does.
             if (parameter.ParameterType == typeof(CancellationToken)) return new(null, true);
-            var slot = (ArgumentSlot)Activator.CreateInstance(typeof(ArgumentSlot<>).MakeGenericType(parameter.ParameterType))!;
+            var slot = (ArgumentSlot)Instances.Create(typeof(ArgumentSlot<>).MakeGenericType(parameter.ParameterType))!;
             return new(slot, slot.IsImmutable || parameter.GetCustomAttribute<ImmutableAttribute>() is not null);
         }
     }

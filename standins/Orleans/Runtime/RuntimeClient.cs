@@ -55,14 +55,15 @@ internal abstract partial class RuntimeClient : IReferenceBinder
         return call.OneWay ? Task.FromResult(default(T)!) : call.Answer;
     }
 
-    public void Send(Call call, object?[] arguments, CancellationToken token)
+    /// <summary>Sends a call; one that continues an enumeration has no arguments.</summary>
+    public void Send(Call call, object?[]? arguments, CancellationToken token)
     {
         try
         {
-            if (call.Method.TokenIndex is >= 0 and var index) ((CancellationToken)arguments[index]!).ThrowIfCancellationRequested();
+            if (arguments is not null && call.Method.TokenIndex is >= 0 and var index) ((CancellationToken)arguments[index]!).ThrowIfCancellationRequested();
             if (IsGone) throw new SiloUnavailableException($"{Name} has stopped: it sends no more calls ({call}).");
             var known = Cluster.Find(call.Target);
-            call.TakeArguments(arguments, remote: known is not null && known.Host != this);
+            if (arguments is not null) call.TakeArguments(arguments, remote: known is not null && known.Host != this);
             if (PropagateActivities) call.Trace = System.Diagnostics.Activity.Current?.Context ?? default;
             call.Arm(token);
             Dispatch(call, known);

@@ -27,8 +27,6 @@ internal sealed class StreamCall<T>(StreamRequest<T> request, Guid id, bool isSt
 {
     public bool IsStart => isStart;
 
-    public object?[] NoArguments => new object?[Method.Method.GetParameters().Length].WithToken(Method);
-
     public override bool AlwaysInterleave => true;
 
     public override bool OneWay => false;
@@ -95,14 +93,4 @@ internal sealed class StreamReleaseCall(GrainReference target, MethodDescriptor 
     }
 
     protected override VoidResult Hand(VoidResult answer, CallTarget from) => default;
-}
-
-internal static class ArgumentArrays
-{
-    /// <summary>An argument list with nothing in it: value types by their defaults.</summary>
-    public static object?[] WithToken(this object?[] arguments, MethodDescriptor method)
-    {
-        if (method.TokenIndex is >= 0 and var index) arguments[index] = CancellationToken.None;
-        return arguments;
-    }
 }

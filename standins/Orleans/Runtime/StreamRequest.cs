@@ -90,7 +90,7 @@ internal sealed class StreamEnumerator<T> : IAsyncEnumerator<T>
                 _token.ThrowIfCancellationRequested();
                 var call = new StreamCall<T>(_request, _id, isStart: !_started);
                 _started = true;
-                _request.Target.Client.Send(call, call.IsStart ? [.. _request.Arguments] : call.NoArguments, _token);
+                _request.Target.Client.Send(call, call.IsStart ? [.. _request.Arguments] : null, _token);
                 _current = await call.Answer;
                 _index = 0;
             }
@@ -126,7 +126,7 @@ internal sealed class StreamEnumerator<T> : IAsyncEnumerator<T>
     private async Task ReleaseAsync()
     {
         var call = new StreamReleaseCall(_request.Target, _request.Method, _id);
-        _request.Target.Client.Send(call, new object?[_request.Method.Method.GetParameters().Length].WithToken(_request.Method), default);
+        _request.Target.Client.Send(call, null, default);
         // The reader is leaving, for a reason of its own; the producer's silo cleans up what it does not hear of.
         await ((Task)call.Answer).ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
     }

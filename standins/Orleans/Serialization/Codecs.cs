@@ -53,10 +53,10 @@ internal static class Codecs
         if (type.IsValueType) return Exact(type);
         if (type.IsSealed)
         {
-            return (Codec)Activator.CreateInstance(typeof(SealedSlotCodec<>).MakeGenericType(type), Exact(type))!;
+            return (Codec)Instances.Create(typeof(SealedSlotCodec<>).MakeGenericType(type), Exact(type))!;
         }
 
-        return (Codec)Activator.CreateInstance(typeof(PolymorphicSlotCodec<>).MakeGenericType(type))!;
+        return (Codec)Instances.Create(typeof(PolymorphicSlotCodec<>).MakeGenericType(type))!;
     }
 
     private static Codec MakeExact(Type type)
@@ -66,7 +66,7 @@ internal static class Codecs
         if (type.IsGenericType && Collections.TryGetValue(type.GetGenericTypeDefinition(), out var codec)) return Make(codec, type.GetGenericArguments());
         if (typeof(ITuple).IsAssignableFrom(type) && type.IsGenericType && type.Assembly == typeof(object).Assembly)
         {
-            return (Codec)Activator.CreateInstance(typeof(ObjectCodec<>).MakeGenericType(type), [TypeMembers.OfTuple(type), false])!;
+            return (Codec)Instances.Create(typeof(ObjectCodec<>).MakeGenericType(type), [TypeMembers.OfTuple(type), false])!;
         }
 
         var generated = type.GetCustomAttribute<GenerateSerializerAttribute>(inherit: false) is not null;
@@ -77,10 +77,10 @@ internal static class Codecs
         }
 
         var immutable = type.GetCustomAttribute<ImmutableAttribute>(inherit: false) is not null;
-        return (Codec)Activator.CreateInstance(typeof(ObjectCodec<>).MakeGenericType(type), [TypeMembers.Of(type), immutable])!;
+        return (Codec)Instances.Create(typeof(ObjectCodec<>).MakeGenericType(type), [TypeMembers.Of(type), immutable])!;
     }
 
-    private static Codec Make(Type definition, params Type[] arguments) => (Codec)Activator.CreateInstance(definition.MakeGenericType(arguments))!;
+    private static Codec Make(Type definition, params Type[] arguments) => (Codec)Instances.Create(definition.MakeGenericType(arguments))!;
 
     private static Dictionary<Type, Codec> WellKnown()
     {

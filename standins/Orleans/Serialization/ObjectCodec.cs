@@ -73,7 +73,7 @@ internal sealed class ObjectCodec<T> : Codec<T>
     }
 
     private static Member<T> MakeMember(FieldInfo field) =>
-        (Member<T>)Activator.CreateInstance(typeof(Member<,>).MakeGenericType(typeof(T), field.FieldType), field)!;
+        (Member<T>)Instances.Create(typeof(Member<,>).MakeGenericType(typeof(T), field.FieldType), field)!;
 }
 
 internal abstract class Member<T>
