@@ -101,7 +101,8 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
             {
                 await stream.DisposeAsync();
                 var rejected = StreamErrors.IsRejection(exception);
-                if (rejected) LogRejected(request.RequestId, ticket.Replica.ReplicaId, ticket.Replica.Epoch, attempt, exception.GetType().Name);
+                var error = exception.GetType().Name;
+                if (rejected) LogRejected(request.RequestId, ticket.Replica.ReplicaId, ticket.Replica.Epoch, attempt, error);
                 if (!rejected || attempt == MaxTickets)
                 {
                     if (StreamErrors.ToContract(exception, ticket.Replica) is { } typed) throw typed;

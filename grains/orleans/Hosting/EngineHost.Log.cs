@@ -7,8 +7,8 @@ public sealed partial class EngineHost
     [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId} loads, epoch {Epoch}, {Threads} threads, {KvBlocks} KV blocks asked (0: the engine chooses).")]
     private partial void LogLoading(string replicaId, long epoch, int threads, int kvBlocks);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId} is ready, epoch {Epoch}, after {Seconds:F2} s, {KvBlocks} KV blocks.")]
-    private partial void LogReady(string replicaId, long epoch, double seconds, int kvBlocks);
+    [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId} is ready, epoch {Epoch}, after {Elapsed}, {KvBlocks} KV blocks.")]
+    private partial void LogReady(string replicaId, long epoch, TimeSpan elapsed, int kvBlocks);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Replica {ReplicaId}, epoch {Epoch}, could not be loaded.")]
     private partial void LogLoadFailed(string replicaId, long epoch, Exception exception);

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
 using Microsoft.Extensions.Hosting;
@@ -108,7 +109,8 @@ public sealed partial class EngineHost(
         {
             loaded = await factory.CreateAsync(spec, slot.EndAsked).ConfigureAwait(false);
             await EngineProbe.RunAsync(loaded.Engine, spec.ReplicaId, _options.ProbeTimeout, time, slot.EndAsked).ConfigureAwait(false);
-            LogReady(spec.ReplicaId, slot.Epoch, time.GetElapsedTime(started).TotalSeconds, loaded.Engine.Info.KvBlockCount);
+            var elapsed = time.GetElapsedTime(started);
+            LogReady(spec.ReplicaId, slot.Epoch, elapsed, loaded.Engine.Info.KvBlockCount);
             return new HostedReplica(spec, slot.Epoch, loaded);
         }
         catch (Exception exception)
@@ -127,7 +129,7 @@ public sealed partial class EngineHost(
     /// <summary>A slot's whole life: from the load that fills it until nothing of it is left.</summary>
     private async Task LiveAsync(string replicaId, Slot slot)
     {
-        await slot.Loading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ((Task)slot.Loading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (slot.Loading.IsCompletedSuccessfully)
         {
             var replica = await slot.Loading.ConfigureAwait(false);
@@ -153,7 +155,8 @@ public sealed partial class EngineHost(
             var drained = replica.DrainAsync();
             using var bound = new CancellationTokenSource(_options.DrainTimeout, time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, slot.Hurried);
-            await Task.WhenAny(drained, completion).WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Task first = Task.WhenAny(drained, completion);
+            await first.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (!drained.IsCompleted && !completion.IsCompleted) LogDrainCut(replica.ReplicaId, replica.Epoch, replica.Engine.Load.RunningSequences);
         }
 
@@ -176,6 +179,7 @@ public sealed partial class EngineHost(
     }
 
     /// <summary>The place of one replica: one load and the life that follows from it.</summary>
+    [SuppressMessage("Design", "CA1001", Justification = "Sources without timers hold nothing to dispose, and a late End must not throw.")]
     private sealed class Slot(long epoch)
     {
         private readonly CancellationTokenSource _end = new();
