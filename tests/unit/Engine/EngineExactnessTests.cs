@@ -1,5 +1,6 @@
 using Granary.Engine;
 using Granary.Engine.Simulation;
+using Granary.Tests.Support;
 
 namespace Granary.Tests.Unit.Engine;
 
@@ -57,6 +58,19 @@ public sealed class EngineExactnessTests
     }
 
     [Fact]
+    public async Task Generate_WholePromptCached_ComputesItsLastBlockAgain()
+    {
+        var request = Probe with { PromptTokenIds = Probe.PromptTokenIds[..48] };
+        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new()));
+        await engine.Submit(request).ReadAll();
+
+        var again = await engine.Submit(request).ReadAll();
+
+        Assert.Equal(32, again[0].CachedPromptTokens);
+        Assert.Equal(await EngineHarness.Alone(request), EngineHarness.Ids(again));
+    }
+
+    [Fact]
     public async Task Generate_PrefixCachedUnderOtherSalt_SharesNothing()
     {
         await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new()));
@@ -65,6 +79,25 @@ public sealed class EngineExactnessTests
 
         Assert.Equal(0, (await engine.Submit(Probe with { CacheSalt = "b" }).ReadAll())[0].CachedPromptTokens);
         Assert.Equal(48, (await engine.Submit(Probe with { CacheSalt = "a" }).ReadAll())[0].CachedPromptTokens);
+    }
+
+    [Fact]
+    public async Task Generate_AfterCancelInMidPrefill_SharesOnlyWhatWasComputed()
+    {
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = 20 }, executor);
+        executor.Hold();
+        var cancelled = engine.Submit(Probe);
+        executor.Allow(1);
+        await executor.StepReached(2).WaitAsync(EngineHarness.Patience);
+        var disposal = cancelled.DisposeAsync().AsTask();
+        executor.Release(); // The second step of 20 tokens still runs.
+        await disposal.WaitAsync(EngineHarness.Patience);
+
+        var again = await engine.Submit(Probe).ReadAll();
+
+        Assert.Equal(32, again[0].CachedPromptTokens);
+        Assert.Equal(await EngineHarness.Alone(Probe), EngineHarness.Ids(again));
     }
 
     [Theory]

@@ -1,0 +1,311 @@
+using Granary.Engine;
+using Granary.Engine.Execution;
+using Granary.Engine.Sampling;
+using Granary.Engine.Scheduling;
+
+namespace Granary.Tests.Unit.Engine;
+
+public sealed class SchedulerTests
+{
+    private const int Context = 256;
+
+    private readonly StepPlan _plan = new();
+
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 40)];
+
+    [Fact]
+    public void Schedule_BudgetSmallerThanPrompt_ChunksPrefill()
+    {
+        var scheduler = Create(tokens: 4);
+        scheduler.Add(Sequence(10, 1));
+
+        var chunks = new List<(int Past, int Tokens, int Sampled)>();
+        while (scheduler.Schedule(_plan))
+        {
+            chunks.Add((_plan.PastLengths[0], _plan.TokenCount, _plan.SampledCount));
+            Complete(scheduler);
+        }
+
+        Assert.Equal([(0, 4, 0), (4, 4, 0), (8, 2, 1)], chunks);
+    }
+
+    [Fact]
+    public void Schedule_DecodingAndPrefilling_DecodesFirst()
+    {
+        var scheduler = Create(tokens: 6);
+        scheduler.Add(Sequence(4, 9));
+        Step(scheduler);
+        scheduler.Add(Sequence(20, 9));
+        Step(scheduler);
+
+        Assert.Equal([0, 1, 6], _plan.CumulativeSequenceLengths[..3]);
+        Assert.Equal([4, 0], _plan.PastLengths[..2]);
+        Assert.Equal([0], _plan.SampledRows[.._plan.SampledCount]);
+    }
+
+    [Fact]
+    public void Schedule_OutOfBlocks_PreemptsYoungest()
+    {
+        var scheduler = Create(blocks: 4, blockTokens: 4, prefixCaching: false);
+        var (older, younger) = (Sequence(7, 20), Sequence(7, 20));
+        scheduler.Add(older);
+        scheduler.Add(younger);
+        Step(scheduler); // Both have 2 blocks of 4 tokens and decode their 8th token next, then need a third.
+        Step(scheduler);
+        Step(scheduler);
+
+        Assert.Equal(SequenceState.Running, older.State);
+        Assert.Equal(SequenceState.Waiting, younger.State);
+        Assert.Equal(0, younger.Blocks.Count);
+        Assert.Equal(9, younger.Pending); // What it generated is prefilled with the prompt.
+        Assert.Equal(1, scheduler.Counters.Preemptions);
+    }
+
+    [Fact]
+    public void Schedule_PreemptedAndNewcomerWait_ResumesPreemptedFirst()
+    {
+        var scheduler = Create(blocks: 4, blockTokens: 4, prefixCaching: false);
+        var (older, younger) = (Sequence(7, 9), Sequence(7, 20));
+        scheduler.Add(older);
+        scheduler.Add(younger);
+        while (younger.State != SequenceState.Waiting || older.State == SequenceState.Waiting) Step(scheduler);
+        var newcomer = Sequence(1, 1);
+        scheduler.Add(newcomer);
+        while (older.State != SequenceState.Ended)
+        {
+            Step(scheduler);
+            Assert.False(newcomer.Started); // It would fit, but overtaking could starve a large one.
+        }
+
+        Step(scheduler);
+        Assert.Equal(SequenceState.Running, younger.State);
+    }
+
+    [Fact]
+    public void Schedule_MoreSequencesThanCap_RunsTheFirst()
+    {
+        var scheduler = Create(running: 2);
+        for (var i = 0; i < 5; i++) scheduler.Add(Sequence(3, 2));
+        Step(scheduler);
+
+        Assert.Equal((2, 3), (scheduler.RunningCount, scheduler.WaitingCount));
+    }
+
+    [Fact]
+    public void Schedule_ReaderBehind_PausesOnlyItsSequence()
+    {
+        var scheduler = Create();
+        var (slow, quick) = (Sequence(3, 50, buffered: 4), Sequence(3, 50));
+        scheduler.Add(slow);
+        scheduler.Add(quick);
+        for (var i = 0; i < 20; i++) Step(scheduler);
+
+        Assert.Equal(4, slow.GeneratedCount);
+        Assert.Equal(20, quick.GeneratedCount);
+
+        while (slow.Handle.TryRead(out _))
+        {
+        }
+
+        Step(scheduler);
+        Assert.Equal(5, slow.GeneratedCount);
+    }
+
+    [Fact]
+    public void Schedule_BlocksNeeded_TakesThemFromPausedFirst()
+    {
+        var scheduler = Create(blocks: 4, blockTokens: 4, prefixCaching: false);
+        var (slow, quick) = (Sequence(4, 50, buffered: 2), Sequence(4, 12));
+        scheduler.Add(slow); // The older, which would otherwise be last to go.
+        scheduler.Add(quick);
+        for (var i = 0; i < 12; i++) Step(scheduler);
+
+        Assert.Equal(SequenceState.Ended, quick.State);
+        Assert.Equal((2, SequenceState.Waiting), (slow.GeneratedCount, slow.State));
+        Assert.False(scheduler.Schedule(_plan)); // Nothing runs until the reader comes.
+
+        while (slow.Handle.TryRead(out _))
+        {
+        }
+
+        Assert.True(scheduler.Schedule(_plan));
+        Assert.Equal(6, _plan.TokenCount); // Prompt and both tokens, computed again.
+    }
+
+    [Fact]
+    public void Schedule_PausedFillTheCap_GivesTheirPlaceToWaiting()
+    {
+        var scheduler = Create(running: 1);
+        var slow = Sequence(3, 50, buffered: 1);
+        scheduler.Add(slow);
+        Step(scheduler);
+        var next = Sequence(3, 2);
+        scheduler.Add(next);
+        Step(scheduler);
+        Step(scheduler);
+
+        Assert.Equal(SequenceState.Ended, next.State);
+        Assert.Equal(SequenceState.Waiting, slow.State);
+    }
+
+    [Fact]
+    public void Complete_AfterCancel_DropsLateTokens()
+    {
+        var scheduler = Create();
+        var sequence = Sequence(20, 5);
+        scheduler.Add(sequence);
+        scheduler.Schedule(_plan);
+        scheduler.Cancel(sequence, SequenceEnd.Cancelled);
+        Complete(scheduler);
+
+        Assert.True(sequence.Handle.TryRead(out var only));
+        Assert.Equal(new GeneratedToken(0, -1, 0, SequenceEnd.Cancelled), only);
+        Assert.False(sequence.Handle.TryRead(out _));
+        Assert.Equal(0, scheduler.Cache.UsedCount);
+    }
+
+    [Fact]
+    public void Complete_StopId_EndsWithStop()
+    {
+        var scheduler = Create();
+        var sequence = Sequence(3, 5, stop: 7);
+        scheduler.Add(sequence);
+        Step(scheduler);
+        scheduler.Schedule(_plan);
+        scheduler.Complete([new(7)]);
+
+        Assert.Equal(SequenceEnd.Stop, scheduler.Outbox[^1].Token.End);
+        Assert.Equal(7, scheduler.Outbox[^1].Token.TokenId);
+        Assert.Equal(0, scheduler.Cache.UsedCount);
+    }
+
+    [Fact]
+    public void Step_Decoding_AllocatesNothing()
+    {
+        var scheduler = new Scheduler(new(100, 2048, 512, 16), new());
+        var sampler = new Sampler(100);
+        var logits = new float[100];
+        var sequences = Enumerable.Range(0, 8).Select(i => Sequence(3 + i, 2000)).ToArray();
+        foreach (var sequence in sequences) scheduler.Add(sequence);
+        var tokens = new SampledToken[8];
+        long allocated = 0;
+        for (var step = 0; step < 900; step++)
+        {
+            // The lists of tokens and blocks double now and then; none of them does in these steps.
+            if (step == 700) allocated = GC.GetAllocatedBytesForCurrentThread();
+            scheduler.Schedule(_plan);
+            for (var i = 0; i < 8; i++)
+            {
+                var sequence = scheduler.Sampled[i];
+                tokens[i] = sampler.Sample(logits, sequence.Sampling, sequence.Prompt, sequence.Output, i, i);
+            }
+
+            scheduler.Complete(tokens);
+            foreach (var (handle, token) in scheduler.Outbox)
+            {
+                handle.Write(token);
+                handle.TryRead(out _);
+            }
+
+            scheduler.Outbox.Clear();
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - allocated);
+    }
+
+    /// <summary>Whatever arrives, leaves and is read when: budget and cap hold, each index comes once and in order, everything ends, all blocks return.</summary>
+    [Theory, MemberData(nameof(Seeds))]
+    public void AnyArrivalOrder_EverySequenceFinishes(int seed)
+    {
+        var random = new Random(seed);
+        var (tokens, running, blocks) = (random.Next(1, 40), random.Next(1, 12), random.Next(8, 40));
+        const int BlockTokens = 8;
+        var scheduler = Create(tokens, running, blocks, BlockTokens, prefixCaching: random.Next(2) == 0);
+        var room = Math.Min(Context, blocks * BlockTokens);
+        var all = new List<Sequence>();
+        var read = new Dictionary<Sequence, List<GeneratedToken>>();
+        var steps = 0;
+        while (all.Count < 40 || all.Exists(sequence => sequence.State != SequenceState.Ended))
+        {
+            if (all.Count < 40 && random.Next(3) > 0)
+            {
+                var prompt = random.Next(1, room);
+                var sequence = Sequence(prompt, Math.Min(random.Next(1, 40), room - prompt), buffered: random.Next(1, 20), kinds: 2, random: random);
+                all.Add(sequence);
+                read[sequence] = [];
+                scheduler.Add(sequence);
+            }
+
+            if (random.Next(40) == 0 && all.Count > 0) scheduler.Cancel(all[random.Next(all.Count)], SequenceEnd.Cancelled);
+            if (scheduler.Schedule(_plan)) CheckPlan(scheduler, tokens, running);
+            else _plan.SampledCount = 0;
+            Complete(scheduler);
+            foreach (var sequence in all)
+            {
+                // Half of the readers look at any time, so that some are behind and none forever.
+                while (random.Next(2) == 0 && sequence.Handle.TryRead(out var token)) read[sequence].Add(token);
+            }
+
+            Assert.True(++steps < 20_000, "No end in sight.");
+        }
+
+        foreach (var sequence in all)
+        {
+            while (sequence.Handle.TryRead(out var token)) read[sequence].Add(token);
+            Assert.Equal(Enumerable.Range(0, read[sequence].Count), read[sequence].Select(token => token.Index));
+            Assert.All(read[sequence].SkipLast(1), token => Assert.Null(token.End));
+            Assert.NotNull(read[sequence][^1].End);
+            if (read[sequence][^1].End == SequenceEnd.Length) Assert.Equal(sequence.Limit, read[sequence].Count);
+        }
+
+        Assert.Equal((0, 0), (scheduler.RunningCount, scheduler.WaitingCount));
+        Assert.Equal(blocks, scheduler.Cache.FreeCount);
+        Assert.Equal(40, scheduler.TakeNoLongerQueued());
+    }
+
+    private void CheckPlan(Scheduler scheduler, int tokens, int running)
+    {
+        Assert.InRange(_plan.TokenCount, 1, tokens);
+        Assert.InRange(_plan.SequenceCount, 1, running);
+        Assert.Equal(_plan.TokenCount, _plan.CumulativeSequenceLengths[_plan.SequenceCount]);
+        Assert.True(_plan.SampledRows.AsSpan(0, _plan.SampledCount).SequenceEqual(
+            _plan.SampledRows.Take(_plan.SampledCount).Distinct().Order().ToArray()));
+        var used = _plan.BlockTable.Take(_plan.SequenceCount * _plan.BlockTableWidth).Where(block => block >= 0).Distinct().Count();
+        Assert.True(used <= scheduler.Cache.UsedCount, "A plan names blocks that nobody holds.");
+    }
+
+    private void Step(Scheduler scheduler)
+    {
+        scheduler.Schedule(_plan);
+        Complete(scheduler);
+    }
+
+    private static void Complete(Scheduler scheduler)
+    {
+        var tokens = new SampledToken[scheduler.Sampled.Count];
+        for (var i = 0; i < tokens.Length; i++) tokens[i] = new(scheduler.Sampled[i].TokenCount % 2);
+        scheduler.Complete(tokens);
+        foreach (var (handle, token) in scheduler.Outbox) handle.Write(token);
+        scheduler.Outbox.Clear();
+    }
+
+    private static Scheduler Create(
+        int tokens = 64, int running = 8, int blocks = 64, int blockTokens = 16, bool prefixCaching = true) =>
+        new(new(100, Context, blocks, blockTokens), new() { MaxTokensPerStep = tokens, MaxRunningSequences = running, PrefixCaching = prefixCaching });
+
+    private static Sequence Sequence(
+        int prompt, int limit, int buffered = 1000, int stop = -1, int kinds = 50, Random? random = null)
+    {
+        var ids = new int[prompt];
+        for (var i = 0; i < prompt; i++) ids[i] = random?.Next(kinds) ?? i % kinds;
+        return new(
+            new()
+            {
+                RequestId = "r",
+                PromptTokenIds = ids,
+                Sampling = new() { MaxTokens = limit, StopTokenIds = new HashSet<int> { stop } },
+            },
+            limit,
+            new(buffered));
+    }
+}
