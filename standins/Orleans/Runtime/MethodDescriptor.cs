@@ -137,7 +137,8 @@ internal sealed class ArgumentSlot<T> : ArgumentSlot
 
     public override object? CopyValue(object value) => _codec.Copy((T)value);
 
-    public override void Write(MessageWriter writer, object? value) => _codec.Write(writer, (T)value!);
+    // A pull carries no arguments: the default stands in for a value that cannot be null.
+    public override void Write(MessageWriter writer, object? value) => _codec.Write(writer, value is null ? default! : (T)value);
 
     public override object? Read(MessageReader reader) => _codec.Read(reader);
 }

@@ -1,0 +1,225 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using Granary.Client;
+using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Replicas;
+using Granary.GrainInterfaces.Routing;
+using Microsoft.Extensions.Logging.Abstractions;
+using Orleans;
+using Orleans.Runtime;
+
+namespace Granary.Tests.Cluster.Grains;
+
+/// <summary>What the client makes of a replica that does not keep to the contract, or is lost.</summary>
+public sealed class GenerationClientTests
+{
+    private const long Epoch = 7;
+
+    [Fact]
+    public async Task ChunksOfAnotherLifeOrTold_AreDropped()
+    {
+        var world = new World((_, _) => Stream(Token(0), Token(0), Token(1, epoch: Epoch - 1), Token(1), Token(0), End(2)));
+
+        var chunks = await GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1])));
+
+        Assert.Equal([0, 1, 2], chunks.Select(chunk => chunk.Index));
+        Assert.All(chunks, chunk => Assert.Equal(Epoch, chunk.Epoch));
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task MissingToken_IsALoss()
+    {
+        var world = new World((_, _) => Stream(Token(0), Token(2), End(3)));
+
+        var (delivered, error) = await ReadToErrorAsync(world);
+
+        Assert.Equal([0], delivered);
+        Assert.IsType<ReplicaFailedException>(error);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task NoEnd_IsALoss()
+    {
+        var world = new World((_, _) => Stream(Token(0), Token(1)));
+
+        var (delivered, error) = await ReadToErrorAsync(world);
+
+        Assert.Equal([0, 1], delivered);
+        Assert.Contains("without a finish reason", Assert.IsType<ReplicaFailedException>(error).Message);
+    }
+
+    [Fact]
+    public async Task LostAfterTheFirstToken_IsToldAndNotTriedAgain()
+    {
+        var world = new World((_, _) => Stream(new EnumerationAbortedException("The activation is gone."), Token(0)));
+
+        var (delivered, error) = await ReadToErrorAsync(world);
+
+        Assert.Equal([0], delivered);
+        Assert.Contains("The activation is gone.", Assert.IsType<ReplicaFailedException>(error).Message);
+        Assert.Single(world.Booked);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task SiloGoneBeforeTheFirstToken_AnotherReplicaAnswers()
+    {
+        var world = new World((replica, _) => replica == "m/1" ? Stream(new SiloUnavailableException("gone")) : Stream(Token(0), End(1)));
+
+        var chunks = await GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1])));
+
+        Assert.Equal(2, chunks.Count);
+        Assert.Equal([new ReplicaLife("m/1", Epoch)], world.Routes[^1].Excluded);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task OtherLifeTwice_IsNotReadyAfterTwoTickets()
+    {
+        var world = new World((_, epoch) => Stream(new EpochMismatchException("other life", epoch, epoch + 1)));
+
+        var (_, error) = await ReadToErrorAsync(world);
+
+        Assert.IsType<ModelNotReadyException>(error);
+        Assert.Equal(2, world.Booked.Count);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task Refused_IsNotTriedElsewhere()
+    {
+        var world = new World((_, _) => Stream(new RequestRefusedException("top_p is 2; it must be at most 1.", "top_p")));
+
+        var (_, error) = await ReadToErrorAsync(world);
+
+        Assert.Equal("top_p", Assert.IsType<RequestRefusedException>(error).Parameter);
+        Assert.Single(world.Booked);
+    }
+
+    [Fact]
+    public async Task ReleaseFails_TheAnswerStands()
+    {
+        var world = new World((_, _) => Stream(Token(0), End(1))) { ReleaseError = new TimeoutException("The router sleeps.") };
+
+        Assert.Equal(2, (await GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1])))).Count);
+    }
+
+    [Fact]
+    public async Task ReplicaHangs_DeadlineEndsTheRequest()
+    {
+        var time = new ManualTime();
+        var world = new World((_, _) => Hanging(Token(0)), time);
+        var request = GrainsFixture.Request("m", [1]) with { Deadline = time.GetUtcNow().AddSeconds(10) };
+
+        var chunks = new List<TokenChunk>();
+        await foreach (var chunk in world.Client.GenerateAsync(request))
+        {
+            chunks.Add(chunk);
+            if (chunk.Index == 0) time.Advance(TimeSpan.FromSeconds(12));
+        }
+
+        Assert.Equal((1, -1, FinishReason.Deadline), (chunks[^1].Index, chunks[^1].TokenId, chunks[^1].FinishReason));
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    private static TokenChunk Token(int index, long epoch = Epoch) => new() { Index = index, TokenId = 100 + index, Epoch = epoch };
+
+    private static TokenChunk End(int count) => new() { Index = count, TokenId = -1, Epoch = Epoch, FinishReason = FinishReason.Length };
+
+    private static IAsyncEnumerable<TokenChunk> Stream(params TokenChunk[] chunks) => Stream(null, chunks);
+
+    private static async IAsyncEnumerable<TokenChunk> Stream(Exception? error, params TokenChunk[] chunks)
+    {
+        foreach (var chunk in chunks)
+        {
+            await Task.Yield();
+            yield return chunk;
+        }
+
+        if (error is not null) throw error;
+    }
+
+    private static async IAsyncEnumerable<TokenChunk> Hanging(TokenChunk first, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        yield return first;
+        await Task.Delay(Timeout.Infinite, cancellationToken);
+    }
+
+    private static async Task<(List<int> Delivered, Exception? Error)> ReadToErrorAsync(World world)
+    {
+        var delivered = new List<int>();
+        var error = await Record.ExceptionAsync(async () =>
+        {
+            await foreach (var chunk in world.Client.GenerateAsync(GrainsFixture.Request("m", [1]))) delivered.Add(chunk.Index);
+        });
+        return (delivered, error);
+    }
+
+    /// <summary>A cluster of one router, which gives out m/1, m/2, …, and replicas that say what a test scripts.</summary>
+    private sealed class World : IRouterGrain
+    {
+        private readonly Func<string, long, IAsyncEnumerable<TokenChunk>> _replica;
+
+        public World(Func<string, long, IAsyncEnumerable<TokenChunk>> replica, TimeProvider? time = null)
+        {
+            _replica = replica;
+            var grains = DispatchProxy.Create<IGrainFactory, Factory>();
+            ((Factory)(object)grains).World = this;
+            Client = new GrainGenerationClient(grains, time ?? TimeProvider.System, NullLogger<GrainGenerationClient>.Instance);
+        }
+
+        public GrainGenerationClient Client { get; }
+
+        public Exception? ReleaseError { get; init; }
+
+        public List<RouteRequest> Routes { get; } = [];
+
+        public List<Guid> Booked { get; } = [];
+
+        public List<Guid> Released { get; } = [];
+
+        public Task<Ticket> RouteAsync(RouteRequest request, CancellationToken cancellationToken = default)
+        {
+            Routes.Add(request);
+            Booked.Add(Guid.NewGuid());
+            return Task.FromResult(new Ticket { BookingId = Booked[^1], Replica = new($"m/{Booked.Count}", Epoch) });
+        }
+
+        public Task ReleaseAsync(Guid bookingId, CancellationToken cancellationToken = default)
+        {
+            Released.Add(bookingId);
+            return ReleaseError is null ? Task.CompletedTask : Task.FromException(ReleaseError);
+        }
+
+        public Task SetReplicasAsync(ReplicaDescriptor[] replicas, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
+        public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
+        private sealed class Replica(World world, string id) : IReplicaGrain
+        {
+            public IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, long epoch, CancellationToken cancellationToken = default) =>
+                world._replica(id, epoch);
+
+            public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+        }
+
+        /// <summary>Stands for <see cref="IGrainFactory"/>, of which only one overload is called.</summary>
+        [SuppressMessage("Performance", "CA1852", Justification = "The proxy derives from it at run time.")]
+        private class Factory : DispatchProxy
+        {
+            public World World { get; set; } = null!; // Set right after it is made: a proxy has no constructor of its own.
+
+            protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
+            {
+                var grain = targetMethod!.GetGenericArguments()[0];
+                if (grain == typeof(IRouterGrain)) return World;
+                if (grain == typeof(IReplicaGrain)) return new Replica(World, (string)args![0]!);
+                throw new NotSupportedException($"{targetMethod} is not scripted.");
+            }
+        }
+    }
+}

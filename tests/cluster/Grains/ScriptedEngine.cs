@@ -1,0 +1,35 @@
+using System.Collections.Concurrent;
+using Granary.Engine;
+
+namespace Granary.Tests.Cluster.Grains;
+
+/// <summary>A real engine that tells a test what it was asked and what it refused.</summary>
+internal sealed class ScriptedEngine(IInferenceEngine inner) : IInferenceEngine
+{
+    private readonly ConcurrentDictionary<string, TaskCompletionSource> _submitted = new();
+    private readonly ConcurrentDictionary<string, RefusalReason> _refused = new();
+
+    public EngineInfo Info => inner.Info;
+
+    public EngineLoad Load => inner.Load;
+
+    public Task Completion => inner.Completion;
+
+    /// <summary>Completes when the request has been submitted, admitted or not.</summary>
+    public Task WhenSubmitted(string requestId) => Of(requestId).Task;
+
+    public RefusalReason? RefusalOf(string requestId) => _refused.TryGetValue(requestId, out var reason) ? reason : null;
+
+    public ISequenceHandle? TrySubmit(EngineRequest request, out Refusal? refusal)
+    {
+        var handle = inner.TrySubmit(request, out refusal);
+        if (refusal is not null) _refused[request.RequestId] = refusal.Reason;
+        Of(request.RequestId).TrySetResult();
+        return handle;
+    }
+
+    public ValueTask DisposeAsync() => inner.DisposeAsync();
+
+    private TaskCompletionSource Of(string requestId) =>
+        _submitted.GetOrAdd(requestId, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+}

@@ -1,0 +1,62 @@
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Replicas;
+using Granary.GrainInterfaces.Routing;
+using Granary.Grains;
+using Granary.Grains.Models;
+using Granary.Grains.Workers;
+
+namespace Granary.Tests.Cluster.Grains;
+
+/// <summary>Rules that need neither grains nor engines.</summary>
+public sealed class SmallRulesTests
+{
+    [Fact]
+    public void PrefixHash_SameHead_HashesAlikeWhateverFollows()
+    {
+        var prompt = GrainsFixture.Prompt(1, 200);
+
+        Assert.Equal(PrefixHash.Of(prompt.AsSpan(0, 64)), PrefixHash.Of(prompt));
+        Assert.Equal(PrefixHash.Of(prompt.AsSpan(0, 48)), PrefixHash.Of(prompt.AsSpan(0, 63)));
+        Assert.NotEqual(PrefixHash.Of(prompt.AsSpan(0, 15)), PrefixHash.Of(prompt.AsSpan(0, 14)));
+        Assert.NotEqual(PrefixHash.Of(prompt), PrefixHash.Of(prompt, "salt"));
+        Assert.NotEqual(PrefixHash.Of(prompt, "pepper"), PrefixHash.Of(prompt, "salt"));
+    }
+
+    /// <summary>Clients and silos of other builds must agree: the value is part of the contract.</summary>
+    [Fact]
+    public void PrefixHash_IsFnv1aOverLittleEndianIds() => Assert.Equal(0xFC179F83EE0724DD, PrefixHash.Of([0x64636261])); // The octets of "abcd".
+
+    [Fact]
+    public void RetryClock_ShortLives_AreSlowedDownUpToTheBound()
+    {
+        var time = new ManualTime();
+        var clock = new RetryClock(new ModelGrainOptions { RetryPause = TimeSpan.FromSeconds(1), MaxRetryPause = TimeSpan.FromSeconds(5) }, time);
+        var pauses = new List<double>();
+        for (var life = 0; life < 6; life++)
+        {
+            clock.Loaded();
+            clock.LifeEnded();
+            pauses.Add(clock.Remaining.TotalSeconds);
+            time.Advance(clock.Remaining);
+        }
+
+        Assert.Equal([0, 1, 2, 4, 5, 5], pauses);
+        clock.Loaded();
+        time.Advance(TimeSpan.FromSeconds(5));
+        clock.LifeEnded();
+        Assert.Equal(TimeSpan.Zero, clock.Remaining); // It had lasted.
+        clock.LoadFailed();
+        Assert.Equal(TimeSpan.FromSeconds(2), clock.Remaining);
+    }
+
+    [Fact]
+    public void WorkerBudget_NoMemoryLeft_SaysHowMuchThereIs()
+    {
+        var budget = new WorkerBudget(Cores: 2, MemoryBytes: 100L << 20, UsedBytes: 90L << 20, MinFreeBytes: 20L << 20);
+
+        var error = Assert.Throws<ModelLoadException>(() => budget.Require(new ReplicaSpec("m/0", "m", 1, 0), [], "s/cpu"));
+
+        Assert.Contains("90 MiB of 100 MiB", error.Message);
+        (budget with { UsedBytes = 80L << 20 }).Require(new ReplicaSpec("m/0", "m", 2, 0), [new ReplicaSpec("m/0", "m", 2, 0)], "s/cpu");
+    }
+}
