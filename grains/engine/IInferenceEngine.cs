@@ -18,16 +18,18 @@ public interface IInferenceEngine : IAsyncDisposable
 }
 
 /// <summary>Sizes and bounds of an engine.</summary>
+/// <param name="ContextLength">Most tokens of a sequence, prompt and generated: the smaller of what the model and the KV blocks hold.</param>
 public sealed record EngineInfo(int VocabularySize, int ContextLength, int KvBlockCount, int KvBlockTokens, int MaxQueuedSequences);
 
-/// <summary>An admitted sequence, as its caller sees it. Disposing it cancels what still runs and frees its blocks at once.</summary>
+/// <summary>An admitted sequence, as its caller sees it; read by one reader at a time.</summary>
+/// <remarks>Disposing it cancels what still runs and completes when its blocks are free: at the end of the step in progress.</remarks>
 public interface ISequenceHandle : IAsyncDisposable
 {
     /// <summary>Takes what is there without waiting.</summary>
     bool TryRead(out GeneratedToken token);
 
     /// <summary>Waits until something is there; false after the last token (the one with a finish reason) was read.</summary>
-    /// <exception cref="Execution.StepFailedException">The engine failed while the sequence ran.</exception>
+    /// <exception cref="Execution.StepFailedException">The engine failed or was stopped while the sequence ran.</exception>
     ValueTask<bool> WaitToReadAsync(CancellationToken cancellationToken = default);
 }
 
@@ -44,7 +46,7 @@ public sealed record LogprobRow(float Chosen, int[] TopTokenIds, float[] Top);
 /// <summary>Why a sequence ended.</summary>
 public enum SequenceEnd
 {
-    /// <summary>A stop id was generated.</summary>
+    /// <summary>A stop id was generated; it is the last token.</summary>
     Stop,
 
     /// <summary>Token limit or context length reached.</summary>
@@ -96,7 +98,21 @@ public sealed record EngineLoad
 
     public long Preemptions { get; init; }
 
+    /// <summary>Prompt tokens, without replayed ones, of all sequences that began to run.</summary>
+    public long PromptTokens { get; init; }
+
+    /// <summary>Tokens sampled.</summary>
+    public long GenerationTokens { get; init; }
+
+    /// <summary>Prompt tokens looked up in the prefix cache.</summary>
+    public long PrefixCacheQueries { get; init; }
+
+    /// <summary>Prompt tokens found there.</summary>
+    public long PrefixCacheHits { get; init; }
+
+    /// <summary>Smoothed over recent steps; 0 until one was measured.</summary>
     public double SecondsPerPrefillToken { get; init; }
 
+    /// <summary>Of steps without prompt tokens, smoothed over recent ones; 0 until one was measured.</summary>
     public double SecondsPerDecodeStep { get; init; }
 }

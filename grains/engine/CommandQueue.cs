@@ -1,0 +1,74 @@
+using Granary.Engine.Scheduling;
+
+namespace Granary.Engine;
+
+internal enum CommandKind
+{
+    Submit,
+    Cancel,
+    Expire,
+
+    /// <summary>A reader has caught up; nothing to do but look again.</summary>
+    Resume,
+}
+
+internal readonly record struct Command(CommandKind Kind, Sequence Sequence);
+
+/// <summary>What callers want of an engine's thread, in order of arrival, and what wakes it.</summary>
+/// <remarks>Submissions are bounded by their sender; of the others there are a few per sequence at most.</remarks>
+internal sealed class CommandQueue
+{
+    private readonly object _gate = new();
+    private List<Command> _posted = [];
+    private List<Command> _taken = [];
+    private bool _closed;
+
+    /// <returns><see langword="false"/> when the queue is closed and the command will not be seen.</returns>
+    public bool TryPost(Command command)
+    {
+        lock (_gate)
+        {
+            if (_closed) return false;
+            _posted.Add(command);
+            Monitor.Pulse(_gate);
+            return true;
+        }
+    }
+
+    /// <summary>Takes what was posted; valid until the next call.</summary>
+    public List<Command> Take()
+    {
+        lock (_gate)
+        {
+            (_posted, _taken) = (_taken, _posted);
+            _posted.Clear();
+            return _taken;
+        }
+    }
+
+    /// <summary>Blocks until something is posted or the queue is closed.</summary>
+    public void Wait()
+    {
+        lock (_gate)
+        {
+            while (_posted.Count == 0 && !_closed) Monitor.Wait(_gate);
+        }
+    }
+
+    public bool IsClosed
+    {
+        get
+        {
+            lock (_gate) return _closed;
+        }
+    }
+
+    public void Close()
+    {
+        lock (_gate)
+        {
+            _closed = true;
+            Monitor.Pulse(_gate);
+        }
+    }
+}

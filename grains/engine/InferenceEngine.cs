@@ -1,0 +1,233 @@
+using Granary.Engine.Execution;
+using Granary.Engine.Sampling;
+using Granary.Engine.Scheduling;
+
+namespace Granary.Engine;
+
+/// <summary>Continuous batching on one device: its own thread admits, schedules, executes and samples, step by step.</summary>
+/// <remarks>
+/// Scheduler, sampler and plan belong to the thread alone. Callers reach it through <see cref="CommandQueue"/>, readers get tokens
+/// through <see cref="SequenceHandle"/>. A real thread, because a step blocks; with nothing to do it sleeps until a command comes.
+/// A step's blocks are free and the load is published before its tokens can be read.
+/// </remarks>
+public sealed class InferenceEngine : IInferenceEngine
+{
+    /// <summary>Deadlines further away than a timer can reach are not watched.</summary>
+    private static readonly TimeSpan FarthestDeadline = TimeSpan.FromMilliseconds(int.MaxValue);
+
+    private readonly EngineOptions _options;
+    private readonly IStepExecutor _executor;
+    private readonly TimeProvider _time;
+    private readonly CommandQueue _commands = new();
+    private readonly Scheduler _scheduler;
+    private readonly Sampler _sampler;
+    private readonly StepPlan _plan = new();
+    private readonly StepTimes _stepTimes = new();
+    private readonly SampledToken[] _sampled;
+    private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly object _loadGate = new();
+    private LoadValues _load;
+    private int _queued;
+
+    private InferenceEngine(EngineOptions options, IStepExecutor executor, TimeProvider time)
+    {
+        _options = options;
+        _executor = executor;
+        _time = time;
+        var shape = executor.Shape;
+        var poolTokens = (long)shape.KvBlockCount * shape.KvBlockTokens;
+        var context = (int)Math.Min(shape.ContextLength, poolTokens);
+        Info = new(shape.VocabularySize, context, shape.KvBlockCount, shape.KvBlockTokens, options.MaxQueuedSequences);
+        _scheduler = new(shape, options);
+        _sampler = new(shape.VocabularySize);
+        _sampled = new SampledToken[options.MaxRunningSequences];
+        Thread = new(Run) { IsBackground = true, Name = "Granary engine" };
+    }
+
+    public EngineInfo Info { get; }
+
+    public Task Completion => _completion.Task;
+
+    public EngineLoad Load
+    {
+        get
+        {
+            LoadValues values;
+            lock (_loadGate) values = _load;
+            return values.ToLoad(Info.KvBlockCount);
+        }
+    }
+
+    internal Thread Thread { get; }
+
+    /// <summary>Starts an engine. It owns the executor from then on, and disposes it on its thread when it ends.</summary>
+    /// <param name="time">Measures steps and watches deadlines; the system's by default.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its bounds.</exception>
+    public static InferenceEngine Start(EngineOptions options, IStepExecutor executor, TimeProvider? time = null)
+    {
+        options.Validate();
+        var engine = new InferenceEngine(options, executor, time ?? TimeProvider.System);
+        engine.Thread.Start();
+        return engine;
+    }
+
+    public ISequenceHandle? TrySubmit(EngineRequest request, out Refusal? refusal)
+    {
+        refusal = RequestValidator.Check(request, Info) ?? ReservePlace();
+        if (refusal is not null) return null;
+
+        var prompt = request.PromptTokenIds.Length - request.ReplayedTokens;
+        var handle = new SequenceHandle(_options.MaxBufferedTokens);
+        var sequence = new Sequence(request, Math.Min(request.Sampling.MaxTokens, Info.ContextLength - prompt), handle);
+        handle.Connect(
+            resume: () => _commands.TryPost(new(CommandKind.Resume, sequence)),
+            cancel: () => _commands.TryPost(new(CommandKind.Cancel, sequence)),
+            WatchDeadline(sequence));
+        if (_commands.TryPost(new(CommandKind.Submit, sequence))) return handle;
+
+        handle.Release();
+        Interlocked.Decrement(ref _queued);
+        refusal = new(RefusalReason.Stopped, null, "The engine has ended.");
+        return null;
+    }
+
+    /// <summary>Stops at the end of the step in progress; what still runs fails with <see cref="StepFailedException"/>.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _commands.Close();
+        await Completion.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private Refusal? ReservePlace()
+    {
+        if (Interlocked.Increment(ref _queued) <= _options.MaxQueuedSequences) return null;
+        Interlocked.Decrement(ref _queued);
+        return new(RefusalReason.Saturated, null, $"{_options.MaxQueuedSequences} sequences wait already, the most that may.");
+    }
+
+    private ITimer? WatchDeadline(Sequence sequence)
+    {
+        if (sequence.Deadline is not { } deadline) return null;
+        var left = deadline - _time.GetUtcNow();
+        if (left > FarthestDeadline) return null;
+        return _time.CreateTimer(
+            _ => _commands.TryPost(new(CommandKind.Expire, sequence)), null, left > TimeSpan.Zero ? left : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+    }
+
+    private void Run()
+    {
+        StepFailedException? failure = null;
+        try
+        {
+            while (ApplyCommands())
+            {
+                if (_scheduler.Schedule(_plan))
+                {
+                    PublishLoad();
+                    var started = _time.GetTimestamp();
+                    var logits = _executor.Execute(_plan);
+                    var tokens = Sample(logits);
+                    _scheduler.Complete(tokens);
+                    _stepTimes.Record(_plan, _time.GetElapsedTime(started));
+                    HandOut();
+                }
+                else
+                {
+                    HandOut();
+                    _commands.Wait();
+                }
+            }
+
+            HandOut();
+        }
+        catch (Exception error) // Whatever it is, the cache's content is unknown: this life is over, and everybody is told.
+        {
+            failure = error as StepFailedException ?? new StepFailedException("The engine's thread failed.", error);
+        }
+
+        End(failure);
+    }
+
+    /// <returns><see langword="false"/> when the engine is to stop.</returns>
+    private bool ApplyCommands()
+    {
+        foreach (var (kind, sequence) in _commands.Take())
+        {
+            switch (kind)
+            {
+                case CommandKind.Submit:
+                    _scheduler.Add(sequence);
+                    if (sequence.Deadline <= _time.GetUtcNow()) _scheduler.Cancel(sequence, SequenceEnd.Deadline);
+                    break;
+                case CommandKind.Cancel:
+                    _scheduler.Cancel(sequence, SequenceEnd.Cancelled);
+                    break;
+                case CommandKind.Expire:
+                    _scheduler.Cancel(sequence, SequenceEnd.Deadline);
+                    break;
+                case CommandKind.Resume:
+                    break;
+            }
+        }
+
+        return !_commands.IsClosed;
+    }
+
+    private ReadOnlySpan<SampledToken> Sample(Span<float> logits)
+    {
+        var sampled = _scheduler.Sampled;
+        var columns = Info.VocabularySize;
+        for (var i = 0; i < sampled.Count; i++)
+        {
+            var sequence = sampled[i];
+            _sampled[i] = _sampler.Sample(
+                logits.Slice(i * columns, columns), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
+        }
+
+        return _sampled.AsSpan(0, sampled.Count);
+    }
+
+    private void HandOut()
+    {
+        PublishLoad();
+        foreach (var (handle, token) in _scheduler.Outbox)
+        {
+            handle.Write(token);
+            if (token.End is not null) handle.Release();
+        }
+
+        _scheduler.Outbox.Clear();
+    }
+
+    private void PublishLoad()
+    {
+        var left = _scheduler.TakeNoLongerQueued();
+        if (left > 0) Interlocked.Add(ref _queued, -left);
+        lock (_loadGate) _load = LoadValues.Of(_scheduler, _stepTimes, _plan.Step);
+    }
+
+    private void End(StepFailedException? failure)
+    {
+        _commands.Close();
+        var told = failure ?? new StepFailedException("The engine was stopped while the sequence ran.");
+        foreach (var (handle, _) in _scheduler.Outbox) handle.Fail(told);
+        foreach (var sequence in _scheduler.Drain()) sequence.Handle.Fail(told);
+        foreach (var (kind, sequence) in _commands.Take())
+        {
+            if (kind == CommandKind.Submit) sequence.Handle.Fail(told);
+        }
+
+        PublishLoad();
+        try
+        {
+            _executor.Dispose();
+        }
+        catch (Exception error)
+        {
+            failure ??= new StepFailedException("The executor could not be disposed.", error);
+        }
+
+        if (failure is null) _completion.SetResult();
+        else _completion.SetException(failure);
+    }
+}

@@ -1,0 +1,64 @@
+using Granary.Engine.Scheduling;
+
+namespace Granary.Engine;
+
+/// <summary>The values of an <see cref="EngineLoad"/>, so that publishing one after each step allocates nothing.</summary>
+internal readonly record struct LoadValues
+{
+    private int Running { get; init; }
+
+    private int Waiting { get; init; }
+
+    private long PendingPrefillTokens { get; init; }
+
+    private int KvBlocksUsed { get; init; }
+
+    private long Steps { get; init; }
+
+    private long Preemptions { get; init; }
+
+    private long PromptTokens { get; init; }
+
+    private long GenerationTokens { get; init; }
+
+    private long PrefixCacheQueries { get; init; }
+
+    private long PrefixCacheHits { get; init; }
+
+    private double SecondsPerPrefillToken { get; init; }
+
+    private double SecondsPerDecodeStep { get; init; }
+
+    public static LoadValues Of(Scheduler scheduler, StepTimes times, long steps) => new()
+    {
+        Running = scheduler.RunningCount,
+        Waiting = scheduler.WaitingCount,
+        PendingPrefillTokens = scheduler.PendingPromptTokens,
+        KvBlocksUsed = scheduler.Cache.UsedCount,
+        Steps = steps,
+        Preemptions = scheduler.Counters.Preemptions,
+        PromptTokens = scheduler.Counters.PromptTokens,
+        GenerationTokens = scheduler.Counters.GenerationTokens,
+        PrefixCacheQueries = scheduler.Counters.PrefixCacheQueries,
+        PrefixCacheHits = scheduler.Counters.PrefixCacheHits,
+        SecondsPerPrefillToken = times.SecondsPerPrefillToken,
+        SecondsPerDecodeStep = times.SecondsPerDecodeStep,
+    };
+
+    public EngineLoad ToLoad(int blocks) => new()
+    {
+        RunningSequences = Running,
+        WaitingSequences = Waiting,
+        PendingPrefillTokens = PendingPrefillTokens,
+        KvBlocksUsed = KvBlocksUsed,
+        KvBlocksTotal = blocks,
+        Steps = Steps,
+        Preemptions = Preemptions,
+        PromptTokens = PromptTokens,
+        GenerationTokens = GenerationTokens,
+        PrefixCacheQueries = PrefixCacheQueries,
+        PrefixCacheHits = PrefixCacheHits,
+        SecondsPerPrefillToken = SecondsPerPrefillToken,
+        SecondsPerDecodeStep = SecondsPerDecodeStep,
+    };
+}

@@ -1,0 +1,292 @@
+using Granary.Engine.Execution;
+using Granary.Engine.Kv;
+using Granary.Engine.Sampling;
+
+namespace Granary.Engine.Scheduling;
+
+/// <summary>Decides who advances in a step and by how many tokens, and keeps sequences and KV blocks consistent. Pure: no clock, no threads.</summary>
+/// <remarks>
+/// First come, first served. A step takes one token of every decoding sequence, then pieces of prompts in order of arrival, then
+/// starts waiting sequences. When blocks run out the youngest running sequence gives its up and is computed again later: what
+/// it generated becomes part of what is prefilled. The oldest therefore always advances, and everything ends. Sequences whose readers
+/// are behind stand still; they are the first to lose blocks or place to others.
+/// </remarks>
+internal sealed class Scheduler
+{
+    private readonly int _maxTokens;
+    private readonly int _maxRunning;
+    private readonly KvCache _cache;
+    private readonly List<Sequence> _waiting = []; // Both in order of arrival.
+    private readonly List<Sequence> _running = [];
+    private readonly List<Sequence> _planned = [];
+    private readonly List<Sequence> _sampled = [];
+    private readonly List<Delivery> _outbox = [];
+    private readonly StepPlanWriter _writer;
+    private long _arrivals;
+    private int _noLongerQueued;
+    private int _budget;
+    private bool _preempted;
+
+    public Scheduler(ExecutorShape shape, EngineOptions options, KvCache? cache = null)
+    {
+        _maxTokens = options.MaxTokensPerStep;
+        _maxRunning = Math.Min(options.MaxRunningSequences, options.MaxTokensPerStep);
+        _cache = cache ?? new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching);
+        _writer = new(_maxTokens, _maxRunning);
+    }
+
+    public int RunningCount => _running.Count;
+
+    public int WaitingCount => _waiting.Count;
+
+    public KvCache Cache => _cache;
+
+    /// <summary>Sequences that have started to run, or ended before they did, since the last call.</summary>
+    public int TakeNoLongerQueued()
+    {
+        var count = _noLongerQueued;
+        _noLongerQueued = 0;
+        return count;
+    }
+
+    public SchedulerCounters Counters { get; } = new();
+
+    /// <summary>The sequences of the plan's sampled rows, in their order.</summary>
+    public IReadOnlyList<Sequence> Sampled => _sampled;
+
+    /// <summary>Tokens and ends to hand out; emptied by the owner.</summary>
+    public List<Delivery> Outbox => _outbox;
+
+    public long PendingPromptTokens
+    {
+        get
+        {
+            long sum = 0;
+            foreach (var sequence in _running) sum += sequence.PendingPrompt;
+            foreach (var sequence in _waiting) sum += sequence.PendingPrompt;
+            return sum;
+        }
+    }
+
+    /// <summary>Lets a sequence wait for its turn.</summary>
+    public void Add(Sequence sequence)
+    {
+        if (sequence.State == SequenceState.Ended) return; // Its deadline passed while it was on its way here.
+        sequence.Arrival = _arrivals++;
+        if (sequence.GeneratedCount >= sequence.Limit)
+        {
+            End(sequence, SequenceEnd.Length); // A replay of a sequence that had generated all it may.
+            return;
+        }
+
+        _waiting.Add(sequence);
+    }
+
+    /// <summary>Ends a sequence without a further token and frees its blocks. Nothing happens if it has ended.</summary>
+    public void Cancel(Sequence sequence, SequenceEnd end)
+    {
+        if (sequence.State == SequenceState.Ended) return;
+        (sequence.State == SequenceState.Running ? _running : _waiting).Remove(sequence);
+        End(sequence, end);
+    }
+
+    /// <summary>Makes the next step.</summary>
+    /// <returns><see langword="false"/> when no sequence can advance: there is none, or their readers are behind.</returns>
+    public bool Schedule(StepPlan plan)
+    {
+        _budget = _maxTokens;
+        _preempted = false;
+        foreach (var sequence in _running) sequence.Scheduled = 0;
+
+        Advance(decoding: true);
+        Advance(decoding: false);
+        if (!_preempted) StartWaiting();
+
+        CollectPlanned();
+        if (_planned.Count == 0) return false;
+        _writer.Write(plan, _planned);
+        return true;
+    }
+
+    /// <summary>Takes a step's results: one for every sampled row.</summary>
+    public void Complete(ReadOnlySpan<SampledToken> tokens)
+    {
+        foreach (var sequence in _planned)
+        {
+            if (sequence.State != SequenceState.Running) continue;
+            sequence.Computed += sequence.Scheduled;
+            _cache.Share(sequence.Blocks, sequence.Tokens, sequence.Computed);
+        }
+
+        for (var i = 0; i < _sampled.Count; i++)
+        {
+            if (_sampled[i].State == SequenceState.Running) Append(_sampled[i], tokens[i]);
+        }
+    }
+
+    /// <summary>Takes out every sequence, as when the engine ends.</summary>
+    public IReadOnlyList<Sequence> Drain()
+    {
+        Sequence[] all = [.. _running, .. _waiting];
+        foreach (var sequence in all)
+        {
+            sequence.State = SequenceState.Ended;
+            _cache.Release(sequence.Blocks);
+        }
+
+        _running.Clear();
+        _waiting.Clear();
+        return all;
+    }
+
+    private void Advance(bool decoding)
+    {
+        // The list may lose sequences behind the current one, and the current one itself.
+        for (var i = 0; i < _running.Count && _budget > 0; i++)
+        {
+            var sequence = _running[i];
+            if (sequence.Pending == 1 != decoding || sequence.Handle.IsPaused()) continue;
+
+            var chunk = Math.Min(sequence.Pending, _budget);
+            while (!_cache.TryGrow(sequence.Blocks, sequence.Computed + chunk))
+            {
+                var victim = PausedVictim() ?? _running[^1];
+                if (_running.IndexOf(victim) <= i) i--;
+                Preempt(victim);
+                if (victim == sequence) break;
+            }
+
+            if (sequence.State != SequenceState.Running) continue;
+            sequence.Scheduled = chunk;
+            _budget -= chunk;
+        }
+    }
+
+    private void StartWaiting()
+    {
+        for (var i = 0; i < _waiting.Count && _budget > 0;)
+        {
+            var sequence = _waiting[i];
+            if (sequence.Handle.IsPaused())
+            {
+                i++;
+                continue;
+            }
+
+            if (!TryStart(sequence))
+            {
+                // Those behind it wait too: overtaking would let small requests starve a large one.
+                if (PausedVictim() is not { } victim) return;
+                Preempt(victim);
+                i = _waiting.IndexOf(sequence);
+                continue;
+            }
+
+            _waiting.RemoveAt(i);
+            InsertByArrival(_running, sequence);
+        }
+    }
+
+    /// <summary>Gives a waiting sequence its first blocks if all that it has to compute fits, so that it is not preempted right after.</summary>
+    private bool TryStart(Sequence sequence)
+    {
+        if (_running.Count >= _maxRunning) return false;
+
+        var cached = _cache.AcquirePrefix(sequence.Blocks, sequence.Tokens);
+        if (!_cache.TryGrow(sequence.Blocks, sequence.TokenCount))
+        {
+            _cache.Release(sequence.Blocks);
+            return false;
+        }
+
+        sequence.State = SequenceState.Running;
+        sequence.Computed = cached;
+        sequence.Scheduled = Math.Min(sequence.Pending, _budget);
+        _budget -= sequence.Scheduled;
+        if (!sequence.Started) CountStart(sequence, cached);
+        return true;
+    }
+
+    private void CountStart(Sequence sequence, int cached)
+    {
+        sequence.Started = true;
+        _noLongerQueued++;
+        sequence.CachedPromptTokens = Math.Min(cached, sequence.PromptLength);
+        Counters.PromptTokens += sequence.PromptLength;
+        if (_cache.IsShared) Counters.PrefixCacheQueries += sequence.TokenCount;
+        Counters.PrefixCacheHits += cached;
+    }
+
+    private void Preempt(Sequence victim)
+    {
+        if (!victim.Handle.IsPaused()) _preempted = true;
+        Counters.Preemptions++;
+        _budget += victim.Scheduled;
+        victim.Scheduled = 0;
+        victim.Computed = 0;
+        victim.State = SequenceState.Waiting;
+        _cache.Release(victim.Blocks);
+        _running.Remove(victim);
+        InsertByArrival(_waiting, victim);
+    }
+
+    private Sequence? PausedVictim()
+    {
+        for (var i = _running.Count - 1; i >= 0; i--)
+        {
+            if (_running[i].Handle.IsPaused()) return _running[i];
+        }
+
+        return null;
+    }
+
+    private static void InsertByArrival(List<Sequence> sequences, Sequence sequence)
+    {
+        var i = sequences.Count;
+        while (i > 0 && sequences[i - 1].Arrival > sequence.Arrival) i--;
+        sequences.Insert(i, sequence);
+    }
+
+    private void CollectPlanned()
+    {
+        _planned.Clear();
+        _sampled.Clear();
+        foreach (var sequence in _running)
+        {
+            if (sequence.Scheduled == 0) continue;
+            _planned.Add(sequence);
+            if (sequence.Scheduled == sequence.Pending) _sampled.Add(sequence);
+        }
+    }
+
+    private void Append(Sequence sequence, SampledToken sampled)
+    {
+        sequence.Append(sampled.TokenId);
+        Counters.GenerationTokens++;
+        SequenceEnd? end = sequence.Sampling.StopTokenIds.Contains(sampled.TokenId) ? SequenceEnd.Stop
+            : sequence.GeneratedCount >= sequence.Limit ? SequenceEnd.Length
+            : null;
+        _outbox.Add(new(sequence.Handle, new(
+            sequence.GeneratedCount - 1, sampled.TokenId, sequence.CachedPromptTokens, end, sampled.Logprobs)));
+        if (end is null) return;
+
+        _running.Remove(sequence);
+        Finish(sequence);
+    }
+
+    private void End(Sequence sequence, SequenceEnd end)
+    {
+        _outbox.Add(new(sequence.Handle, new(sequence.GeneratedCount, -1, sequence.CachedPromptTokens, end)));
+        Finish(sequence);
+    }
+
+    private void Finish(Sequence sequence)
+    {
+        sequence.State = SequenceState.Ended;
+        _cache.Release(sequence.Blocks);
+        if (!sequence.Started) _noLongerQueued++;
+    }
+}
+
+/// <summary>A token on its way to a reader.</summary>
+internal readonly record struct Delivery(SequenceHandle Handle, GeneratedToken Token);

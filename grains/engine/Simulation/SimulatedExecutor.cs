@@ -1,0 +1,141 @@
+using Granary.Engine.Execution;
+
+namespace Granary.Engine.Simulation;
+
+/// <summary>Stands in for a device: takes time by a cost model, and computes logits that depend on every entry of the KV cache it reads.</summary>
+/// <remarks>
+/// A token's cache entry is a hash of the token and of all entries before it, read through the block table; its logits are drawn from
+/// that hash. So a wrong block, position, order or stale content changes the output, as in a real model, and entries that were never
+/// written, or written twice in a step, are errors.
+/// </remarks>
+public sealed class SimulatedExecutor : IStepExecutor
+{
+    private const int Peaks = 8;
+    private const float PeakHeight = 4;
+
+    private readonly SimulatedDevice _device;
+    private readonly Action<TimeSpan> _wait;
+    private readonly ulong[] _entries; // By block and place in it; 0 is never written.
+    private readonly long[] _writtenIn; // The step that wrote the entry.
+    private readonly float[] _noise;
+    private float[] _logits = [];
+    private TimeSpan _owed;
+
+    /// <param name="wait">Lets time pass; by default the calling thread sleeps.</param>
+    public SimulatedExecutor(SimulatedDevice device, Action<TimeSpan>? wait = null)
+    {
+        _device = device;
+        _wait = wait ?? Sleep;
+        Shape = new(device.VocabularySize, device.ContextLength, device.KvBlockCount, device.KvBlockTokens);
+        _entries = new ulong[device.KvBlockCount * device.KvBlockTokens];
+        _writtenIn = new long[_entries.Length];
+        _noise = new float[2 * device.VocabularySize];
+        for (var i = 0; i < device.VocabularySize; i++)
+            _noise[i] = _noise[i + device.VocabularySize] = Unit(Mix(0x6E6F697365, (ulong)i)) * 4 - 2;
+    }
+
+    public ExecutorShape Shape { get; }
+
+    public Span<float> Execute(StepPlan plan)
+    {
+        var size = plan.SampledCount * _device.VocabularySize;
+        if (_logits.Length < size) _logits = new float[size];
+
+        var sampled = 0;
+        for (var b = 0; b < plan.SequenceCount; b++) Advance(plan, b, ref sampled);
+        if (sampled != plan.SampledCount) throw Wrong(plan, $"{plan.SampledCount} rows are sampled, {sampled} of them are tokens of the step");
+
+        var cost = CostOf(plan);
+        if (cost > TimeSpan.Zero) _wait(cost);
+        return _logits.AsSpan(0, size);
+    }
+
+    public void Dispose()
+    {
+    }
+
+    /// <summary>How long a step takes.</summary>
+    public TimeSpan CostOf(StepPlan plan)
+    {
+        var cost = _device.PerStep;
+        for (var b = 0; b < plan.SequenceCount; b++)
+        {
+            var tokens = plan.CumulativeSequenceLengths[b + 1] - plan.CumulativeSequenceLengths[b];
+            cost += tokens == 1 && plan.PastLengths[b] > 0 ? _device.PerDecodingSequence : tokens * _device.PerPrefillToken;
+        }
+
+        return cost;
+    }
+
+    private void Advance(StepPlan plan, int b, ref int sampled)
+    {
+        var (start, end) = (plan.CumulativeSequenceLengths[b], plan.CumulativeSequenceLengths[b + 1]);
+        var past = plan.PastLengths[b];
+        if (start >= end || end > plan.TokenCount) throw Wrong(plan, $"sequence {b} owns tokens [{start}, {end}) of {plan.TokenCount}");
+        if (past < 0 || past + end - start > _device.ContextLength)
+            throw Wrong(plan, $"sequence {b} reaches {past + end - start} tokens, the context holds {_device.ContextLength}");
+
+        ulong history = 0;
+        for (var position = 0; position < past; position++)
+        {
+            var entry = _entries[PlaceOf(plan, b, position)];
+            if (entry == 0) throw Wrong(plan, $"sequence {b} reads position {position}, which was never written");
+            history = Mix(history, entry);
+        }
+
+        for (var t = start; t < end; t++)
+        {
+            if ((uint)plan.TokenIds[t] >= (uint)_device.VocabularySize) throw Wrong(plan, $"token {t} is {plan.TokenIds[t]}");
+            var place = PlaceOf(plan, b, past + t - start);
+            if (_writtenIn[place] == plan.Step) throw Wrong(plan, $"sequence {b} writes position {past + t - start} over another's");
+
+            _writtenIn[place] = plan.Step;
+            _entries[place] = Mix(history, (ulong)plan.TokenIds[t]) | 1;
+            history = Mix(history, _entries[place]);
+            if (sampled < plan.SampledCount && plan.SampledRows[sampled] == t)
+                WriteLogits(history, _logits.AsSpan(sampled++ * _device.VocabularySize, _device.VocabularySize));
+        }
+    }
+
+    private int PlaceOf(StepPlan plan, int b, int position)
+    {
+        var index = position / _device.KvBlockTokens;
+        var block = index < plan.BlockTableWidth ? plan.BlockTable[b * plan.BlockTableWidth + index] : -1;
+        if ((uint)block >= (uint)_device.KvBlockCount) throw Wrong(plan, $"sequence {b} has block {block} at position {position}");
+        return block * _device.KvBlockTokens + position % _device.KvBlockTokens;
+    }
+
+    private void WriteLogits(ulong history, Span<float> row)
+    {
+        _noise.AsSpan((int)(history % (ulong)row.Length), row.Length).CopyTo(row);
+        for (var peak = 1; peak <= Peaks; peak++)
+        {
+            var hash = Mix(history, (ulong)peak);
+            row[(int)(hash % (ulong)row.Length)] += PeakHeight + Unit(hash);
+        }
+    }
+
+    /// <summary>Sleeps whole milliseconds, and keeps account of the rest.</summary>
+    private void Sleep(TimeSpan duration)
+    {
+        _owed += duration;
+        var whole = TimeSpan.FromMilliseconds(Math.Floor(_owed.TotalMilliseconds));
+        if (whole == TimeSpan.Zero) return;
+        var started = TimeProvider.System.GetTimestamp();
+        Thread.Sleep(whole);
+        _owed -= TimeProvider.System.GetElapsedTime(started);
+    }
+
+    private static StepFailedException Wrong(StepPlan plan, string what) => new($"Step {plan.Step}: {what}.");
+
+    /// <summary>SplitMix64's finalizer over both words.</summary>
+    private static ulong Mix(ulong a, ulong b)
+    {
+        var z = a * 0x9E3779B97F4A7C15 + b + 0x632BE59BD9B4E019;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return z ^ (z >> 31);
+    }
+
+    private static float Unit(ulong hash) => (hash >> 40) * (1f / (1 << 24));
+}

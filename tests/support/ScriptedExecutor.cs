@@ -1,0 +1,90 @@
+using Granary.Engine.Execution;
+
+namespace Granary.Tests.Support;
+
+/// <summary>An executor under a test's control: it can be held before a step, made to fail, and asked what it was given.</summary>
+public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
+{
+    private readonly object _gate = new();
+    private readonly List<(long Step, TaskCompletionSource Reached)> _waiters = [];
+    private bool _held;
+    private long _entered;
+    private long _stepsAllowed;
+
+    public ExecutorShape Shape => inner.Shape;
+
+    /// <summary>Called with each plan before it runs, on the engine's thread; what it throws is the step's failure.</summary>
+    public Action<StepPlan>? BeforeStep { get; set; }
+
+    /// <summary>Called with each plan and its logits after it ran; it may change them.</summary>
+    public Action<StepPlan, float[]>? AfterStep { get; set; }
+
+    public bool IsDisposed { get; private set; }
+
+    /// <summary>Lets no further step begin.</summary>
+    public void Hold()
+    {
+        lock (_gate) (_held, _stepsAllowed) = (true, 0);
+    }
+
+    /// <summary>Lets some more steps through while held.</summary>
+    public void Allow(int steps)
+    {
+        lock (_gate)
+        {
+            _stepsAllowed += steps;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    /// <summary>Lets steps run freely.</summary>
+    public void Release()
+    {
+        lock (_gate)
+        {
+            _held = false;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    /// <summary>Completes when the engine has asked for the n-th step, held or not; n counts from 1.</summary>
+    public Task StepReached(long step)
+    {
+        lock (_gate)
+        {
+            if (_entered >= step) return Task.CompletedTask;
+            var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiters.Add((step, reached));
+            return reached.Task;
+        }
+    }
+
+    public Span<float> Execute(StepPlan plan)
+    {
+        lock (_gate)
+        {
+            _entered++;
+            foreach (var (step, reached) in _waiters)
+            {
+                if (step <= _entered) reached.TrySetResult();
+            }
+
+            while (_held && _stepsAllowed == 0) Monitor.Wait(_gate);
+            if (_held) _stepsAllowed--;
+        }
+
+        BeforeStep?.Invoke(plan);
+        var logits = inner.Execute(plan);
+        if (AfterStep is null) return logits;
+
+        var changed = logits.ToArray();
+        AfterStep(plan, changed);
+        return changed;
+    }
+
+    public void Dispose()
+    {
+        IsDisposed = true;
+        inner.Dispose();
+    }
+}
