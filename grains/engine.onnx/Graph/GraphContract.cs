@@ -33,7 +33,9 @@ public static class GraphContract
     /// query [T, H·d], key [T, K·d], value [T, K·d] (or packed query [T, (H + 2K)·d] with key and value absent), key_cache,
     /// value_cache, cumulative_sequence_length, past_seqlens, block_table, cos_cache [positions, rotary/2], sin_cache →
     /// output [T, H·d], key_cache_out, value_cache_out.
-    /// Attributes: num_heads, kv_num_heads, scale (float, 0 = 1/sqrt(d)), do_rotary, rotary_interleaved, local_window_size (-1 = all), softcap (0 = off).
+    /// Attributes: num_heads, kv_num_heads, scale (float, 0 = 1/sqrt(d)), do_rotary, rotary_interleaved, local_window_size (keys a query sees, its own included; -1 = all), softcap (0 = off).
+    /// With per-head norms (Qwen3) inputs 10 slot_mapping and 11 head_sink are absent and 12 q_norm_weight [d], 13 k_norm_weight [d] follow,
+    /// with the attribute qk_norm_epsilon: queries and keys are normalised before they are rotated.
     /// </summary>
     public const string PagedAttention = "PagedAttention";
 

@@ -1,7 +1,7 @@
 namespace Granary.Engine.Onnx.Import;
 
 /// <summary>What everything but the graph writer needs to know of an imported model. Stored as <c>granary.json</c> in its folder.</summary>
-public sealed record ModelDescription
+public sealed partial record ModelDescription
 {
     public const string FileName = "granary.json";
     public const string GraphFileName = "model.onnx";

@@ -1,0 +1,160 @@
+using Granary.Engine.Onnx.Import;
+using Granary.Engine.Onnx.Import.Configuration;
+using Granary.Engine.Onnx.Import.Safetensors;
+using Granary.Engine.Onnx.Import.Weights;
+
+namespace Granary.Engine.Onnx.Graph;
+
+/// <summary>Builds the graph of a decoder-only model over packed tokens, as <see cref="GraphContract"/> describes its border.</summary>
+/// <remarks>
+/// Per layer: packed QKV → paged attention → output projection → add and norm → gate and up in one → SiLU(gate) · up → down →
+/// add and norm. Every operator but attention works row by row, so a row's result does not depend on the batch. Behind the
+/// last attention nothing looks across tokens any more: only the sampled rows go on from there.
+/// </remarks>
+internal sealed class DecoderGraph
+{
+    private readonly GraphBuilder _graph;
+    private readonly ModelConfiguration _config;
+    private readonly DecoderWeights _weights;
+    private readonly WeightFormat _format;
+
+    private DecoderGraph(ModelConfiguration config, DecoderWeights weights, WeightFormat format)
+    {
+        _graph = new GraphBuilder(config.Architecture, ModelDescription.WeightsFileName);
+        _config = config;
+        _weights = weights;
+        _format = format;
+    }
+
+    public static GraphBuilder Build(ModelConfiguration config, DecoderWeights weights, WeightFormat format)
+    {
+        var graph = new DecoderGraph(config, weights, format);
+        graph.Border();
+        graph.Body();
+        return graph._graph;
+    }
+
+    private void Border()
+    {
+        _graph.Input(GraphContract.TokenIds, OnnxElementType.Int32, "tokens");
+        _graph.Input(GraphContract.CumulativeSequenceLength, OnnxElementType.Int32, "sequences_plus_one");
+        _graph.Input(GraphContract.PastSequenceLengths, OnnxElementType.Int32, "sequences");
+        _graph.Input(GraphContract.BlockTable, OnnxElementType.Int32, "sequences", "blocks_per_sequence");
+        _graph.Input(GraphContract.SampledRows, OnnxElementType.Int32, "sampled");
+        _graph.Output(GraphContract.Logits, OnnxElementType.Float, "sampled", _config.VocabularySize);
+        GraphDimension[] cache = ["blocks", "block_tokens", _config.KvHeadCount, _config.HeadSize];
+        for (var layer = 0; layer < _config.LayerCount; layer++)
+        {
+            _graph.Input(GraphContract.KeyCache(layer), OnnxElementType.Float, cache);
+            _graph.Input(GraphContract.ValueCache(layer), OnnxElementType.Float, cache);
+            _graph.Output(GraphContract.KeyCacheOut(layer), OnnxElementType.Float, cache);
+            _graph.Output(GraphContract.ValueCacheOut(layer), OnnxElementType.Float, cache);
+        }
+    }
+
+    private void Body()
+    {
+        _graph.Constant("cos_cache", new RotaryContent(_config.Rotary, _config.ContextLength, sine: false));
+        _graph.Constant("sin_cache", new RotaryContent(_config.Rotary, _config.ContextLength, sine: true));
+        var table = _graph.Constant("embedding.weight", new PlainContent(_weights.Embedding.Shape, _weights.Embedding));
+        var residual = _graph.Node(GraphBuilder.Standard, "Gather", "embedding", [table, GraphContract.TokenIds], new GraphAttribute("axis", 0));
+        var normed = _graph.Node(
+            GraphBuilder.Standard, "SimplifiedLayerNormalization", "layers.0.input_norm", [residual, Vector("layers.0.input_norm.weight", _weights.Layers[0].InputNorm)],
+            new GraphAttribute("axis", -1), new GraphAttribute("epsilon", _config.NormEpsilon), new GraphAttribute("stash_type", 1));
+
+        for (var layer = 0; layer < _config.LayerCount; layer++)
+        {
+            var weights = _weights.Layers[layer];
+            var name = $"layers.{layer}.";
+            var qkv = Biased(name + "qkv", Product(name + "qkv", normed, weights.Qkv), weights.QkvBias);
+            var attention = Attention(layer, qkv, weights);
+            if (layer == _config.LayerCount - 1)
+            {
+                attention = Sampled(name + "attention", attention);
+                residual = Sampled(name + "residual", residual);
+            }
+
+            var output = Product(name + "output", attention, weights.Output);
+            (normed, residual) = AddAndNorm(name + "mlp_norm", output, residual, weights.MlpNorm, weights.OutputBias);
+            var down = Mlp(name, normed, weights);
+            var (nextName, nextNorm) = layer + 1 < _config.LayerCount ? ($"layers.{layer + 1}.input_norm", _weights.Layers[layer + 1].InputNorm) : ("final_norm", _weights.FinalNorm);
+            (normed, residual) = AddAndNorm(nextName, down, residual, nextNorm, weights.DownBias);
+        }
+
+        Product("head", normed, _weights.Head, GraphContract.Logits);
+    }
+
+    private string Attention(int layer, string qkv, LayerWeights weights)
+    {
+        var name = $"layers.{layer}.attention";
+        List<string> inputs =
+        [
+            qkv, "", "", GraphContract.KeyCache(layer), GraphContract.ValueCache(layer), GraphContract.CumulativeSequenceLength,
+            GraphContract.PastSequenceLengths, GraphContract.BlockTable, "cos_cache", "sin_cache",
+        ];
+        List<GraphAttribute> attributes =
+        [
+            new("num_heads", _config.HeadCount), new("kv_num_heads", _config.KvHeadCount), new("scale", 0f), new("do_rotary", 1),
+            new("rotary_interleaved", 0), new("local_window_size", _config.Windows[layer]), new("softcap", 0f),
+        ];
+        if (weights.QueryNorm is not null && weights.KeyNorm is not null)
+        {
+            inputs.AddRange(["", "", Vector(name + ".q_norm.weight", weights.QueryNorm), Vector(name + ".k_norm.weight", weights.KeyNorm)]);
+            attributes.Add(new GraphAttribute("qk_norm_epsilon", _config.NormEpsilon));
+        }
+
+        _graph.Node(
+            GraphContract.Domain, GraphContract.PagedAttention, name, [.. inputs],
+            [name, GraphContract.KeyCacheOut(layer), GraphContract.ValueCacheOut(layer)], [.. attributes]);
+        return name;
+    }
+
+    private string Mlp(string name, string input, LayerWeights weights)
+    {
+        var both = Biased(name + "gate_up", Product(name + "gate_up", input, weights.GateUp), weights.GateUpBias);
+        _graph.Node(
+            GraphBuilder.Standard, "Split", name + "split", [both], [name + "gate", name + "up"],
+            new GraphAttribute("axis", -1), new GraphAttribute("num_outputs", 2));
+        var gate = _graph.Node(GraphBuilder.Microsoft, "QuickGelu", name + "silu", [name + "gate"], new GraphAttribute("alpha", 1f));
+        var gated = _graph.Node(GraphBuilder.Standard, "Mul", name + "gated", [gate, name + "up"]);
+        return Product(name + "down", gated, weights.Down);
+    }
+
+    /// <summary>input + skip (+ bias), and its norm.</summary>
+    private (string Normed, string Sum) AddAndNorm(string name, string input, string skip, CheckpointTensor norm, CheckpointTensor? bias)
+    {
+        List<string> inputs = [input, skip, Vector(name + ".weight", norm)];
+        if (bias is not null) inputs.Add(Vector(name + ".input_bias", bias));
+        _graph.Node(
+            GraphBuilder.Microsoft, "SkipSimplifiedLayerNormalization", name, [.. inputs], [name, "", "", name + ".sum"],
+            new GraphAttribute("epsilon", _config.NormEpsilon));
+        return (name, name + ".sum");
+    }
+
+    private string Sampled(string name, string rows) =>
+        _graph.Node(GraphBuilder.Standard, "Gather", name + ".sampled", [rows, GraphContract.SampledRows], new GraphAttribute("axis", 0));
+
+    private string Product(string name, string input, MatrixSource matrix, string? output = null)
+    {
+        output ??= name;
+        if (_format == WeightFormat.Float32)
+        {
+            _graph.Node(GraphBuilder.Standard, "MatMul", name, [input, _graph.Constant(name + ".weight", new TransposedContent(matrix))], [output]);
+            return output;
+        }
+
+        var bits = _format == WeightFormat.Int8 ? 8 : 4;
+        var quantized = new QuantizedMatrix(matrix, bits);
+        string[] inputs = [input, _graph.Constant(name + ".weight", quantized.Integers), _graph.Constant(name + ".scales", quantized.Scales)];
+        _graph.Node(
+            GraphBuilder.Microsoft, "MatMulNBits", name, inputs, [output],
+            new GraphAttribute("K", matrix.Columns), new GraphAttribute("N", matrix.Rows), new GraphAttribute("bits", bits),
+            new GraphAttribute("block_size", BlockQuantizer.BlockSize), new GraphAttribute("accuracy_level", 4));
+        return output;
+    }
+
+    private string Biased(string name, string input, CheckpointTensor[]? bias) =>
+        bias is null ? input : _graph.Node(GraphBuilder.Standard, "Add", name + ".biased", [input, Vector(name + ".bias", bias)]);
+
+    private string Vector(string name, params CheckpointTensor[] parts) => _graph.Constant(name, new PlainContent([parts.Sum(part => part.ElementCount)], parts));
+}
