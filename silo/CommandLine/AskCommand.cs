@@ -20,7 +20,7 @@ internal static class AskCommand
         {
             await host.Services.GetRequiredService<ModelDeployment>().Completed;
             var catalog = host.Services.GetRequiredService<ModelCatalog>();
-            var model = await catalog.GetServedAsync(catalog.Names[0]);
+            var model = catalog.FindOpen(catalog.Names[0])!; // Deployed, so open.
             var stopping = host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
             await AnswerAsync(host.Services.GetRequiredService<IGenerationClient>(), model, question, stopping);
             return 0;

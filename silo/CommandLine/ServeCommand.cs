@@ -1,7 +1,5 @@
 using Granary.Silo.Hosting;
 using Granary.Silo.Serving;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
 
 namespace Granary.Silo.CommandLine;
 
@@ -31,7 +29,7 @@ internal static class ServeCommand
     /// <summary>A question that works when it is pasted into a shell.</summary>
     private static string ReadyLine(WebApplication app)
     {
-        var address = app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First();
+        var address = app.Urls.First();
         var url = address.Replace("0.0.0.0", "127.0.0.1").Replace("[::]", "[::1]").Replace("//+:", "//127.0.0.1:").Replace("//*:", "//127.0.0.1:");
         var model = app.Services.GetRequiredService<ModelCatalog>().Names[0];
         return $$$"""Ready: curl -sN {{{url}}}/v1/chat/completions -H 'Content-Type: application/json' -d '{"model":"{{{model}}}","messages":[{"role":"user","content":"What is the capital of France?"}],"stream":true}'""";

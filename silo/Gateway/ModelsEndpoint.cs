@@ -14,7 +14,7 @@ internal sealed class ModelsEndpoint(ModelCatalog catalog)
         foreach (var name in catalog.Names)
         {
             // A model that is loading is not there yet.
-            if (catalog.FindLoaded(name) is { } model) Write(json, model);
+            if (catalog.FindOpen(name) is { } model) Write(json, model);
         }
 
         json.WriteEndArray();
@@ -24,7 +24,7 @@ internal sealed class ModelsEndpoint(ModelCatalog catalog)
     public Task GetAsync(HttpContext context)
     {
         var name = (string)context.Request.RouteValues["id"]!;
-        return Json.WriteAsync(context.Response, catalog.FindLoaded(name) ?? throw ApiException.ModelNotFound(name), Write);
+        return Json.WriteAsync(context.Response, catalog.FindOpen(name) ?? throw ApiException.ModelNotFound(name), Write);
     }
 
     private static void Write(Utf8JsonWriter json, ServedModel model)

@@ -92,7 +92,7 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
         var name = fields.GetString("model", 256)
             ?? (catalog.Names.Count == 1 ? catalog.Names[0] : throw ApiException.Invalid("model", "model is missing; several are served."));
         if (!catalog.Contains(name)) throw ApiException.ModelNotFound(name);
-        return catalog.FindLoaded(name) ?? throw ApiException.NotReady($"Model {name} is loading.", TimeSpan.FromSeconds(1));
+        return catalog.FindOpen(name) ?? throw ApiException.NotReady($"Model {name} is loading.", TimeSpan.FromSeconds(1));
     }
 
     private static int ReadMaxTokens(RequestFields fields, string name, ServedModel model, int[] prompt, string promptField, int? fallback)

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text.Json;
-using Granary.Engine.Onnx.Import;
 using Granary.GrainInterfaces;
 using Granary.Silo.Serving;
 

@@ -14,7 +14,7 @@ public sealed class GranaryOptions
     public IList<string> Models { get; } = [];
 
     /// <summary>Where imported models are kept.</summary>
-    /// <value>Default: <c>granary</c> under <c>XDG_CACHE_HOME</c>, else under <c>.cache</c> in the user's home.</value>
+    /// <value>Default: <c>granary/models</c> under <c>XDG_CACHE_HOME</c>, else under <c>.cache</c> in the user's home.</value>
     public string? CacheDirectory { get; set; }
 
     /// <summary>Replicas of each model on this silo.</summary>
@@ -53,9 +53,11 @@ public sealed class GranaryOptions
     public int MaxQueuedSequences { get; set; } = 256;
 
     /// <summary>This silo's place in a cluster.</summary>
+    [ValidateObjectMembers]
     public ClusterOptions Cluster { get; set; } = new();
 
     /// <summary>The HTTP gateway's bounds.</summary>
+    [ValidateObjectMembers]
     public GatewayOptions Gateway { get; set; } = new();
 }
 
@@ -109,9 +111,3 @@ public sealed class GatewayOptions
 
 [OptionsValidator]
 internal sealed partial class GranaryOptionsAttributes : IValidateOptions<GranaryOptions>;
-
-[OptionsValidator]
-internal sealed partial class ClusterOptionsAttributes : IValidateOptions<ClusterOptions>;
-
-[OptionsValidator]
-internal sealed partial class GatewayOptionsAttributes : IValidateOptions<GatewayOptions>;

@@ -5,16 +5,12 @@ namespace Granary.Silo.Hosting;
 /// <summary>Checks every bound at start, nested values included, and rules that span two settings.</summary>
 internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
 {
-    private readonly GranaryOptionsAttributes _granary = new();
-    private readonly ClusterOptionsAttributes _cluster = new();
-    private readonly GatewayOptionsAttributes _gateway = new();
+    private readonly GranaryOptionsAttributes _attributes = new();
 
     public ValidateOptionsResult Validate(string? name, GranaryOptions options)
     {
         var result = new ValidateOptionsResultBuilder();
-        result.AddResult(_granary.Validate(GranaryOptions.Section, options));
-        result.AddResult(_cluster.Validate($"{GranaryOptions.Section}:{nameof(GranaryOptions.Cluster)}", options.Cluster));
-        result.AddResult(_gateway.Validate($"{GranaryOptions.Section}:{nameof(GranaryOptions.Gateway)}", options.Gateway));
+        result.AddResult(_attributes.Validate(GranaryOptions.Section, options));
         for (var i = 0; i < options.Models.Count; i++)
         {
             if (string.IsNullOrWhiteSpace(options.Models[i]))

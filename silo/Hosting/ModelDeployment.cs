@@ -1,3 +1,4 @@
+using Orleans;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.Engine.Onnx.Import;
@@ -49,8 +50,9 @@ internal sealed partial class ModelDeployment(
         // The tokenizer is read while the engine loads; neither needs the other.
         var text = catalog.GetServedAsync(model);
         var spec = new DeploymentSpec(settings.Replicas, [silo.WorkerKey], threads, settings.KvBlocks);
-        await grains.GetGrain<IModelGrain>(model).DeployAsync(spec, cancellationToken);
+        var status = await grains.GetGrain<IModelGrain>(model).DeployAsync(spec, cancellationToken);
         var served = await text.WaitAsync(cancellationToken);
+        catalog.Open(served, status.Replicas.Min(replica => replica.ContextLength));
         LogDeployed(model, settings.Replicas, threads, served.ContextLength);
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using Granary.Engine;
 using Granary.Engine.Onnx.Execution;
 using Granary.Engine.Onnx.Import;
@@ -12,13 +13,14 @@ namespace Granary.Silo.Hosting;
 /// <summary>Starts engines on ONNX Runtime for the models of the catalog.</summary>
 internal sealed class OnnxReplicaFactory(ModelCatalog catalog, IOptions<GranaryOptions> options, TimeProvider time) : IReplicaFactory
 {
-    public async Task<IInferenceEngine> CreateAsync(ReplicaSpec spec, CancellationToken cancellationToken)
+    public async Task<LoadedReplica> CreateAsync(ReplicaSpec spec, CancellationToken cancellationToken)
     {
         try
         {
             var imported = await catalog.GetImportedAsync(spec.Model).WaitAsync(cancellationToken);
             // Loading reads and maps files and compiles kernels: off the caller's scheduler, which may be a grain's.
-            return await Task.Run(() => Start(imported, spec), cancellationToken);
+            var engine = await Task.Run(() => Start(imported, spec), cancellationToken);
+            return new LoadedReplica(engine, imported.Description.EosTokenIds.ToFrozenSet());
         }
         catch (ModelImportException exception)
         {

@@ -1,9 +1,6 @@
-using OpenTelemetry;
-using OpenTelemetry.Metrics;
-
 namespace Granary.Silo.Metrics;
 
-/// <summary>Registers the meters, the scrape endpoint's collector and, where the environment names a collector, OTLP export.</summary>
+/// <summary>Registers the meters, the scrape endpoint's collector and, where the environment names a receiver, OTLP export.</summary>
 internal static class MetricsSetup
 {
     public static IServiceCollection AddGranaryMetrics(this IServiceCollection services, IConfiguration configuration)
@@ -12,13 +9,7 @@ internal static class MetricsSetup
         services.AddSingleton<RequestMetrics>();
         services.AddSingleton<EngineMetrics>();
         services.AddSingleton<MetricCollector>();
-        if (!string.IsNullOrWhiteSpace(configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]))
-        {
-            services.AddOpenTelemetry().WithMetrics(metrics => metrics
-                .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, "Microsoft.Orleans")
-                .AddOtlpExporter());
-        }
-
+        if (!string.IsNullOrWhiteSpace(configuration["OTEL_EXPORTER_OTLP_ENDPOINT"])) services.AddHostedService<OtlpExport>();
         return services;
     }
 }

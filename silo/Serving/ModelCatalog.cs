@@ -44,11 +44,12 @@ internal sealed class ModelCatalog
     /// <exception cref="ModelImportException">No such model, or its files are at fault.</exception>
     public Task<ServedModel> GetServedAsync(string name) => Find(name).Served.Value;
 
-    /// <summary>The model's text side where it has been read; null for an unknown name and while it is not there yet.</summary>
-    public ServedModel? FindLoaded(string name) =>
-        _entries.TryGetValue(name, out var entry) && entry.Served is { IsValueCreated: true, Value.IsCompletedSuccessfully: true }
-            ? entry.Served.Value.Result
-            : null;
+    /// <summary>Opens the model to requests, within the context that its replicas have room for.</summary>
+    public void Open(ServedModel model, int replicaContext) =>
+        Find(model.Name).Opened = model with { ContextLength = Math.Min(model.ContextLength, replicaContext) };
+
+    /// <summary>The model's text side once it takes requests; null for an unknown name and while it is being deployed.</summary>
+    public ServedModel? FindOpen(string name) => _entries.GetValueOrDefault(name)?.Opened;
 
     public bool Contains(string name) => _entries.ContainsKey(name);
 
@@ -59,6 +60,8 @@ internal sealed class ModelCatalog
 
     private sealed class Entry
     {
+        private ServedModel? _opened;
+
         public Entry(ModelSource source, GranaryOptions options, ImportProgressLog progress)
         {
             Imported = new(() => Task.Run(() => Import(source, options, progress)));
@@ -69,11 +72,17 @@ internal sealed class ModelCatalog
 
         public Lazy<Task<ServedModel>> Served { get; }
 
+        public ServedModel? Opened { get => Volatile.Read(ref _opened); set => Volatile.Write(ref _opened, value); }
+
         private static ImportedModel Import(ModelSource source, GranaryOptions options, ImportProgressLog progress)
         {
-            var cache = new ModelCache(CacheDirectory.Resolve(options.CacheDirectory));
+            // What was imported before is served as it is.
+            if (File.Exists(Path.Combine(source.Directory, ModelDescription.FileName)))
+                return new ImportedModel(source.Directory, ModelDescription.Load(source.Directory));
+            var cache = new ModelCache(string.IsNullOrWhiteSpace(options.CacheDirectory) ? ModelCache.DefaultRoot : options.CacheDirectory);
             using var report = progress.Begin(source.Name);
-            return cache.GetOrImport(source.Directory, new ImportOptions { Weights = options.Quantize }, report, CancellationToken.None);
+            return cache.GetOrImport(
+                source.Directory, new ImportOptions { Weights = options.Quantize, ContextLength = options.ContextLength }, report, CancellationToken.None);
         }
 
         private static ServedModel Read(ModelSource source, GranaryOptions options, ImportedModel imported)

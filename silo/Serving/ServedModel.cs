@@ -6,7 +6,7 @@ using Granary.Engine.Onnx.Tokenization;
 namespace Granary.Silo.Serving;
 
 /// <summary>The text side of a served model: what turns messages into token ids and back, and its limits.</summary>
-internal sealed class ServedModel
+internal sealed record ServedModel
 {
     /// <summary>The name requests call it by.</summary>
     public required string Name { get; init; }
