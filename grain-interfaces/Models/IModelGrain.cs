@@ -1,5 +1,6 @@
 using Granary.GrainInterfaces.Routing;
 using Orleans;
+using Orleans.Concurrency;
 
 namespace Granary.GrainInterfaces.Models;
 
@@ -9,13 +10,19 @@ namespace Granary.GrainInterfaces.Models;
 public interface IModelGrain : IGrainWithStringKey
 {
     /// <summary>Brings the model to the wanted number of replicas and tells its router. Repeating it changes nothing.</summary>
+    /// <remarks>What is wanted stays wanted: a replica that could not be loaded, or that ended, is tried again with growing pauses.</remarks>
     /// <exception cref="Errors.ModelLoadException">A replica cannot be loaded; those loaded before stay.</exception>
+    /// <exception cref="Errors.RequestRefusedException">A value of the spec is out of its bounds; nothing was changed.</exception>
     [ResponseTimeout("00:30:00"), Alias("deploy")]
     Task<ModelStatus> DeployAsync(DeploymentSpec spec, CancellationToken cancellationToken = default);
 
-    /// <summary>What is wanted and what is there.</summary>
-    [Alias("status")]
+    /// <summary>What is wanted and what is there, told at once even while a replica is being loaded.</summary>
+    [AlwaysInterleave, Alias("status")]
     Task<ModelStatus> GetStatusAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>A worker tells that a replica's life ended by a failure; lives that are not the current one are ignored.</summary>
+    [Alias("report-ended")]
+    Task ReportEndedAsync(ReplicaLife life, CancellationToken cancellationToken = default);
 }
 
 /// <summary>How a model is to be served.</summary>

@@ -20,6 +20,7 @@ public interface IReplicaGrain : IGrainWithStringKey
     IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, long epoch, CancellationToken cancellationToken = default);
 
     /// <summary>The engine's load and measured speed, read without waiting for anything.</summary>
+    /// <exception cref="Errors.ModelNotReadyException">No engine of this replica lives here.</exception>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("load")]
     Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default);
 }

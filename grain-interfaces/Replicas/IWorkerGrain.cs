@@ -1,5 +1,6 @@
 using Granary.GrainInterfaces.Routing;
 using Orleans;
+using Orleans.Concurrency;
 
 namespace Granary.GrainInterfaces.Replicas;
 
@@ -12,12 +13,13 @@ public interface IWorkerGrain : IGrainWithStringKey
     [ResponseTimeout("00:30:00"), Alias("load")]
     Task<ReplicaDescriptor> LoadAsync(ReplicaSpec spec, CancellationToken cancellationToken = default);
 
-    /// <summary>Ends the replica's life: its sequences fail, its memory is freed. Unloading what is not loaded does nothing.</summary>
+    /// <summary>Ends the replica's life: running sequences get a bounded time to end, the rest fail, and its memory is freed.</summary>
+    /// <remarks>Unloading what is not loaded does nothing.</remarks>
     [ResponseTimeout("00:05:00"), Alias("unload")]
     Task UnloadAsync(string replicaId, CancellationToken cancellationToken = default);
 
-    /// <summary>What the device is, and what is loaded on it.</summary>
-    [Alias("status")]
+    /// <summary>What the device is, and what is loaded on it, told at once even while a replica is being loaded.</summary>
+    [AlwaysInterleave, Alias("status")]
     Task<WorkerStatus> GetStatusAsync(CancellationToken cancellationToken = default);
 }
 

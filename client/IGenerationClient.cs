@@ -1,0 +1,17 @@
+using Granary.GrainInterfaces;
+
+namespace Granary.Client;
+
+/// <summary>Generates one choice on whichever replica answers soonest.</summary>
+/// <remarks>Safe for any thread; one instance serves all requests.</remarks>
+public interface IGenerationClient
+{
+    /// <summary>Streams the tokens of one choice, in order, ending with exactly one chunk that has a finish reason.</summary>
+    /// <remarks>Leaving the enumeration early, or cancelling it, ends the generation and frees what it holds.</remarks>
+    /// <exception cref="GrainInterfaces.Errors.ModelNotReadyException">No replica of the model is ready.</exception>
+    /// <exception cref="GrainInterfaces.Errors.ReplicaSaturatedException">All replicas that were asked are full.</exception>
+    /// <exception cref="GrainInterfaces.Errors.RequestRefusedException">A value of the request is out of its bounds.</exception>
+    /// <exception cref="GrainInterfaces.Errors.ReplicaFailedException">The replica was lost; what was delivered is right.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
+    IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, CancellationToken cancellationToken = default);
+}

@@ -1,0 +1,213 @@
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Replicas;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Granary.Grains;
+
+/// <summary>Owns the engines of this silo: loads them, numbers their lives, watches over them, and ends them with the host.</summary>
+/// <remarks>
+/// Engines outlive activations; grains only look them up. A replica is in at most one life at a time: the next one is loaded
+/// after the memory of the last has been given back. Safe for any thread.
+/// </remarks>
+public sealed partial class EngineHost(
+    IReplicaFactory factory, IOptions<EngineHostOptions> options, TimeProvider time, ILogger<EngineHost> logger)
+    : IHostedService, IAsyncDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, Slot> _slots = new(StringComparer.Ordinal);
+    private readonly EngineHostOptions _options = options.Value;
+    private long _lastEpoch;
+    private bool _stopping;
+
+    /// <summary>The lives that run now.</summary>
+    public IReadOnlyCollection<HostedReplica> Replicas
+    {
+        get
+        {
+            lock (_gate) return [.. _slots.Values.Select(slot => slot.Living).OfType<HostedReplica>()];
+        }
+    }
+
+    /// <summary>The replica's current life; null where it has none.</summary>
+    public HostedReplica? Find(string replicaId)
+    {
+        lock (_gate) return _slots.GetValueOrDefault(replicaId)?.Living;
+    }
+
+    /// <summary>The replica's life: the current one, or a new one that has passed its probe.</summary>
+    /// <remarks>Callers share one load. It goes on when a caller leaves; <see cref="UnloadAsync"/> ends it.</remarks>
+    /// <exception cref="ModelLoadException">The model cannot be loaded, its first step failed, or the silo is stopping.</exception>
+    public async Task<HostedReplica> LoadAsync(ReplicaSpec spec, CancellationToken cancellationToken = default)
+    {
+        while (true)
+        {
+            Slot? slot;
+            lock (_gate)
+            {
+                if (_stopping) throw new ModelLoadException($"Replica '{spec.ReplicaId}' cannot be loaded: the silo is stopping.");
+                if (!_slots.TryGetValue(spec.ReplicaId, out slot))
+                {
+                    _lastEpoch = Math.Max(_lastEpoch + 1, time.GetUtcNow().UtcTicks); // The clock orders lives across restarts.
+                    slot = new Slot(_lastEpoch);
+                    _slots.Add(spec.ReplicaId, slot);
+                    slot.Loading = Task.Run(() => OpenAsync(spec, slot), CancellationToken.None);
+                    _ = Task.Run(() => LiveAsync(spec.ReplicaId, slot), CancellationToken.None);
+                }
+            }
+
+            var replica = await slot.Loading.WaitAsync(cancellationToken).ConfigureAwait(false);
+            if (!slot.Ending) return replica;
+            await slot.Retired.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Ends the replica's life. Running sequences get <see cref="EngineHostOptions.DrainTimeout"/>; then they fail.</summary>
+    /// <remarks>Returns when the engine's memory has been given back. What is not loaded is left alone.</remarks>
+    public async Task UnloadAsync(string replicaId, CancellationToken cancellationToken = default)
+    {
+        Slot? slot;
+        lock (_gate)
+        {
+            if (!_slots.TryGetValue(replicaId, out slot)) return;
+        }
+
+        slot.End();
+        await slot.Retired.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    Task IHostedService.StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <summary>Refuses what is new, gives running sequences a bounded time, then ends every life.</summary>
+    /// <param name="cancellationToken">Cuts the time for running sequences short; lives are ended nevertheless.</param>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        Slot[] slots;
+        lock (_gate)
+        {
+            _stopping = true;
+            slots = [.. _slots.Values];
+        }
+
+        foreach (var slot in slots) slot.End();
+        await using var hurry = cancellationToken.Register(() => { foreach (var slot in slots) slot.Hurry(); }).ConfigureAwait(false);
+        await Task.WhenAll(slots.Select(slot => slot.Retired)).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends what a host that was not stopped left running, without waiting for sequences.</summary>
+    public async ValueTask DisposeAsync() => await StopAsync(new CancellationToken(canceled: true)).ConfigureAwait(false);
+
+    /// <summary>Loads and probes; whatever fails leaves nothing behind.</summary>
+    private async Task<HostedReplica> OpenAsync(ReplicaSpec spec, Slot slot)
+    {
+        LogLoading(spec.ReplicaId, slot.Epoch, spec.IntraOpThreads, spec.KvBlocks);
+        var started = time.GetTimestamp();
+        LoadedReplica? loaded = null;
+        try
+        {
+            loaded = await factory.CreateAsync(spec, slot.EndAsked).ConfigureAwait(false);
+            await EngineProbe.RunAsync(loaded.Engine, spec.ReplicaId, _options.ProbeTimeout, time, slot.EndAsked).ConfigureAwait(false);
+            LogReady(spec.ReplicaId, slot.Epoch, time.GetElapsedTime(started).TotalSeconds, loaded.Engine.Info.KvBlockCount);
+            return new HostedReplica(spec, slot.Epoch, loaded);
+        }
+        catch (Exception exception)
+        {
+            LogLoadFailed(spec.ReplicaId, slot.Epoch, exception);
+            if (loaded is not null) await DisposeEngineAsync(loaded, spec.ReplicaId, slot.Epoch).ConfigureAwait(false);
+            throw exception switch
+            {
+                ModelLoadException => exception,
+                OperationCanceledException when slot.Ending => new ModelLoadException($"Replica '{spec.ReplicaId}' was unloaded while it was being loaded."),
+                _ => new ModelLoadException($"Replica '{spec.ReplicaId}' cannot be loaded: {exception.GetType().Name}: {exception.Message}"),
+            };
+        }
+    }
+
+    /// <summary>A slot's whole life: from the load that fills it until nothing of it is left.</summary>
+    private async Task LiveAsync(string replicaId, Slot slot)
+    {
+        await slot.Loading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (slot.Loading.IsCompletedSuccessfully)
+        {
+            var replica = await slot.Loading.ConfigureAwait(false);
+            var failure = await RunToEndAsync(replica, slot).ConfigureAwait(false);
+            slot.End(); // A life that failed is over for everyone, whoever asks next.
+            replica.End(failure);
+            if (failure is null) LogEnded(replicaId, slot.Epoch);
+            else LogFailed(replicaId, slot.Epoch, failure);
+            await DisposeEngineAsync(new LoadedReplica(replica.Engine, replica.EosTokenIds), replicaId, slot.Epoch).ConfigureAwait(false);
+        }
+
+        lock (_gate) _slots.Remove(replicaId);
+        slot.Retire();
+    }
+
+    /// <summary>Waits for the engine's failure, or for the wish to end it and then for its sequences.</summary>
+    private async Task<Exception?> RunToEndAsync(HostedReplica replica, Slot slot)
+    {
+        var completion = replica.Engine.Completion;
+        await Task.WhenAny(completion, slot.EndAskedTask).ConfigureAwait(false);
+        if (!completion.IsCompleted)
+        {
+            var drained = replica.DrainAsync();
+            using var bound = new CancellationTokenSource(_options.DrainTimeout, time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, slot.Hurried);
+            await Task.WhenAny(drained, completion).WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!drained.IsCompleted && !completion.IsCompleted) LogDrainCut(replica.ReplicaId, replica.Epoch, replica.Engine.Load.RunningSequences);
+        }
+
+        if (!completion.IsCompleted) return null;
+        return completion.Exception?.InnerException
+            ?? (slot.Ending ? null : new InvalidOperationException("The engine ended by itself."));
+    }
+
+    private async Task DisposeEngineAsync(LoadedReplica loaded, string replicaId, long epoch)
+    {
+        try
+        {
+            await loaded.Engine.DisposeAsync().ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            // Its memory may be lost; the silo goes on, and the log says whose it was.
+            LogDisposeFailed(replicaId, epoch, exception);
+        }
+    }
+
+    /// <summary>The place of one replica: one load and the life that follows from it.</summary>
+    private sealed class Slot(long epoch)
+    {
+        private readonly CancellationTokenSource _end = new();
+        private readonly CancellationTokenSource _hurry = new();
+        private readonly TaskCompletionSource _endAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _retired = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public long Epoch => epoch;
+
+        public Task<HostedReplica> Loading { get; set; } = null!; // Set under the lock that makes the slot visible.
+
+        public bool Ending => _end.IsCancellationRequested;
+
+        public CancellationToken EndAsked => _end.Token;
+
+        public Task EndAskedTask => _endAsked.Task;
+
+        public CancellationToken Hurried => _hurry.Token;
+
+        /// <summary>Completes when the slot is out of the table and its memory is back.</summary>
+        public Task Retired => _retired.Task;
+
+        public HostedReplica? Living => Loading.IsCompletedSuccessfully && !Loading.Result.Ended.IsCompleted ? Loading.Result : null;
+
+        public void End()
+        {
+            _end.Cancel();
+            _endAsked.TrySetResult();
+        }
+
+        public void Hurry() => _hurry.Cancel();
+
+        public void Retire() => _retired.TrySetResult();
+    }
+}

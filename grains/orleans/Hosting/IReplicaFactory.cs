@@ -1,0 +1,18 @@
+using Granary.Engine;
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Replicas;
+
+namespace Granary.Grains;
+
+/// <summary>Starts the engine of a replica. The silo gives it: it knows where a model's files are and what runs them.</summary>
+public interface IReplicaFactory
+{
+    /// <summary>Loads the model and starts its engine. Never called twice at a time for one replica.</summary>
+    /// <exception cref="ModelLoadException">The model cannot be loaded; the message names the file or value at fault.</exception>
+    Task<LoadedReplica> CreateAsync(ReplicaSpec spec, CancellationToken cancellationToken);
+}
+
+/// <summary>A started engine, and what the grains need to know of its model.</summary>
+/// <param name="Engine">Owned by the receiver from here on.</param>
+/// <param name="EosTokenIds">The model's own end-of-sequence ids: they end every sequence whose request does not ignore them.</param>
+public sealed record LoadedReplica(IInferenceEngine Engine, IReadOnlySet<int> EosTokenIds);

@@ -1,0 +1,27 @@
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Models;
+
+namespace Granary.Grains.Models;
+
+/// <summary>Bounds of what may be asked of a model.</summary>
+internal static class DeploymentRules
+{
+    public const int MaxReplicas = 1024;
+    public const int MaxThreads = 1024;
+
+    /// <exception cref="RequestRefusedException">A value is out of its bounds.</exception>
+    public static void Require(DeploymentSpec spec)
+    {
+        RequireBetween(spec.Replicas, 0, MaxReplicas, "replicas");
+        RequireBetween(spec.IntraOpThreadsPerReplica, 1, MaxThreads, "intra_op_threads_per_replica");
+        RequireBetween(spec.KvBlocksPerReplica, 0, int.MaxValue, "kv_blocks_per_replica");
+        if (spec.Replicas > 0 && spec.Workers.Length == 0)
+            throw new RequestRefusedException($"workers is empty; {spec.Replicas} replicas need at least one.", "workers");
+    }
+
+    private static void RequireBetween(int value, int least, int most, string parameter)
+    {
+        if (value < least || value > most)
+            throw new RequestRefusedException($"{parameter} is {value}; it must be between {least} and {most}.", parameter);
+    }
+}

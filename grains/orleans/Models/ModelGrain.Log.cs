@@ -1,0 +1,24 @@
+using Microsoft.Extensions.Logging;
+
+namespace Granary.Grains.Models;
+
+internal sealed partial class ModelGrain
+{
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId}, epoch {Epoch}, lives no more; it is loaded again.")]
+    private partial void LogLifeEnded(string replicaId, long epoch);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId} lives again, epoch {Epoch}.")]
+    private partial void LogRecovered(string replicaId, long epoch);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId} could not be loaded and is tried again in {Seconds:F1} s: {Reason}")]
+    private partial void LogRetry(string replicaId, double seconds, string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Worker {Worker} does not tell what lives of model {Model}.")]
+    private partial void LogWorkerSilent(string worker, string model, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId} is no longer wanted, and worker {Worker} did not end it.")]
+    private partial void LogUnloadFailed(string replicaId, string worker, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The watch over model {Model} failed and goes on.")]
+    private partial void LogWatchFailed(string model, Exception exception);
+}

@@ -1,0 +1,106 @@
+using System.Runtime.CompilerServices;
+using Granary.Engine;
+using Granary.Engine.Execution;
+using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Replicas;
+using Microsoft.Extensions.Logging;
+using Orleans;
+using Orleans.Placement;
+
+namespace Granary.Grains.Replicas;
+
+/// <summary>Admits requests to one replica's engine and carries its tokens back to the caller.</summary>
+/// <remarks>
+/// The engine belongs to the silo's <see cref="EngineHost"/>; this is its address. <see cref="GenerateAsync"/> is an async iterator,
+/// so Orleans interleaves it with every other call: nothing here keeps state across an await.
+/// </remarks>
+[KeepAlive, Immovable, PreferLocalPlacement]
+internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGrain> logger) : Grain, IReplicaGrain
+{
+    private static readonly TimeSpan RetryAfterFull = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan RetryAfterAbsence = TimeSpan.FromSeconds(2);
+
+    private string ReplicaId => this.GetPrimaryKeyString();
+
+    public async IAsyncEnumerable<TokenChunk> GenerateAsync(
+        GenerateRequest request, long epoch, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        var replica = RequireLife(epoch);
+        using var stay = replica.TryEnter() ?? throw new ReplicaSaturatedException($"Replica '{ReplicaId}' is being ended and takes nothing new.", RetryAfterFull);
+        await using var sequence = Submit(replica, request); // Done, failed or abandoned: its KV blocks come back here.
+
+        var ended = false;
+        do
+        {
+            // What is there already leaves in one message: Orleans batches what an iterator yields without waiting.
+            while (sequence.TryRead(out var token))
+            {
+                ended |= token.End is not null;
+                yield return ReplicaMapping.ToChunk(token, epoch);
+            }
+        }
+        while (await WaitToReadAsync(sequence, cancellationToken));
+
+        if (!ended) throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no end of the sequence.");
+    }
+
+    public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default)
+    {
+        var replica = engines.Find(ReplicaId);
+        if (replica is null)
+        {
+            // The next activation may be placed where the engine is.
+            DeactivateOnIdle();
+            throw new ModelNotReadyException($"Replica '{ReplicaId}' has no engine on this silo.", RetryAfterAbsence);
+        }
+
+        return Task.FromResult(ReplicaMapping.ToLoad(replica));
+    }
+
+    private HostedReplica RequireLife(long epoch)
+    {
+        var replica = engines.Find(ReplicaId);
+        if (replica is null) DeactivateOnIdle();
+        if (replica?.Epoch == epoch) return replica;
+        LogOtherEpoch(ReplicaId, epoch, replica?.Epoch ?? 0);
+        throw new EpochMismatchException(
+            replica is null
+                ? $"Replica '{ReplicaId}' has no engine here; epoch {epoch} was asked for."
+                : $"Replica '{ReplicaId}' is in epoch {replica.Epoch}; epoch {epoch} was asked for.",
+            epoch, replica?.Epoch ?? 0);
+    }
+
+    private ISequenceHandle Submit(HostedReplica replica, GenerateRequest request)
+    {
+        var sequence = replica.Engine.TrySubmit(ReplicaMapping.ToEngine(request, replica.EosTokenIds), out var refusal);
+        if (sequence is not null) return sequence;
+        LogRefused(ReplicaId, request.RequestId, refusal!.Reason, refusal.Parameter);
+        throw refusal.Reason switch
+        {
+            RefusalReason.Saturated => new ReplicaSaturatedException($"Replica '{ReplicaId}': {refusal.Message}", RetryAfterFull),
+            RefusalReason.Invalid => new RequestRefusedException(refusal.Message, refusal.Parameter ?? "prompt"),
+            // Its life has ended and the host has not seen it yet: as good as another epoch.
+            RefusalReason.Stopped => new EpochMismatchException($"Replica '{ReplicaId}', epoch {replica.Epoch}, has ended: {refusal.Message}", replica.Epoch, 0),
+            _ => new InvalidOperationException($"Unknown refusal {refusal.Reason}: {refusal.Message}"),
+        };
+    }
+
+    private async ValueTask<bool> WaitToReadAsync(ISequenceHandle sequence, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await sequence.WaitToReadAsync(cancellationToken);
+        }
+        catch (StepFailedException exception)
+        {
+            throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the sequence ran: {exception.Message}");
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId} refused request {RequestId}: {Reason}, {Parameter}.")]
+    private partial void LogRefused(string replicaId, string requestId, RefusalReason reason, string? parameter);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId} was asked for in epoch {Asked} and is in {Actual} (0: not here).")]
+    private partial void LogOtherEpoch(string replicaId, long asked, long actual);
+}

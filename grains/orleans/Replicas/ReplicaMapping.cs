@@ -1,0 +1,80 @@
+using System.Collections.Frozen;
+using Granary.Engine;
+using Granary.Engine.Sampling;
+using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Replicas;
+
+namespace Granary.Grains.Replicas;
+
+/// <summary>Between what grains say to each other and what an engine takes and gives.</summary>
+internal static class ReplicaMapping
+{
+    public static EngineRequest ToEngine(GenerateRequest request, IReadOnlySet<int> eosTokenIds) => new()
+    {
+        RequestId = request.RequestId,
+        PromptTokenIds = request.PromptTokenIds,
+        Sampling = ToEngine(request.Sampling, eosTokenIds),
+        Choice = request.Choice,
+        CacheSalt = request.CacheSalt,
+        Deadline = request.Deadline,
+    };
+
+    public static TokenChunk ToChunk(in GeneratedToken token, long epoch) => new()
+    {
+        Index = token.Index,
+        TokenId = token.TokenId,
+        Epoch = epoch,
+        FinishReason = token.End switch
+        {
+            null => null,
+            SequenceEnd.Stop => FinishReason.Stop,
+            SequenceEnd.Length => FinishReason.Length,
+            SequenceEnd.Cancelled => FinishReason.Cancelled,
+            SequenceEnd.Deadline => FinishReason.Deadline,
+            var other => throw new InvalidOperationException($"Unknown end of a sequence: {other}."),
+        },
+        CachedPromptTokens = token.CachedPromptTokens,
+        Logprobs = token.Logprobs is { } row ? new TokenLogprobs(row.Chosen, row.TopTokenIds, row.Top) : null,
+    };
+
+    public static ReplicaLoad ToLoad(HostedReplica replica)
+    {
+        var load = replica.Engine.Load;
+        return new ReplicaLoad
+        {
+            Epoch = replica.Epoch,
+            RunningSequences = load.RunningSequences,
+            // A long step must not hide what was admitted during it.
+            WaitingSequences = Math.Max(load.WaitingSequences, replica.Users - load.RunningSequences),
+            PendingPrefillTokens = load.PendingPrefillTokens,
+            KvBlocksTotal = load.KvBlocksTotal,
+            KvBlocksUsed = load.KvBlocksUsed,
+            Steps = load.Steps,
+            SecondsPerPrefillToken = load.SecondsPerPrefillToken,
+            SecondsPerDecodeStep = load.SecondsPerDecodeStep,
+        };
+    }
+
+    private static SamplingParameters ToEngine(SamplingOptions sampling, IReadOnlySet<int> eosTokenIds) => new()
+    {
+        MaxTokens = sampling.MaxTokens,
+        MinTokens = sampling.MinTokens,
+        Temperature = sampling.Temperature,
+        TopK = sampling.TopK,
+        TopP = sampling.TopP,
+        MinP = sampling.MinP,
+        RepetitionPenalty = sampling.RepetitionPenalty,
+        PresencePenalty = sampling.PresencePenalty,
+        FrequencyPenalty = sampling.FrequencyPenalty,
+        LogitBias = sampling.LogitBias,
+        Seed = sampling.Seed,
+        StopTokenIds = StopIds(sampling, eosTokenIds),
+        TopLogprobs = sampling.TopLogprobs,
+    };
+
+    private static IReadOnlySet<int> StopIds(SamplingOptions sampling, IReadOnlySet<int> eosTokenIds)
+    {
+        var own = sampling.IgnoreEos ? FrozenSet<int>.Empty : eosTokenIds;
+        return sampling.StopTokenIds is { Length: > 0 } asked ? new HashSet<int>([.. own, .. asked]) : own;
+    }
+}
