@@ -13,15 +13,16 @@ internal static class AskCommand
     public static async Task<int> RunAsync(Dictionary<string, string?> settings, Question question)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = AppContext.BaseDirectory });
-        GranaryHost.Configure(builder, settings, LogLevel.Warning);
+        // What goes wrong ends the command with its message; logs would only repeat it.
+        GranaryHost.Configure(builder, settings, LogLevel.Critical);
         using var host = builder.Build();
+        var catalog = host.Services.GetRequiredService<ModelCatalog>(); // Wrong settings and names are told before anything starts.
         await host.StartAsync();
         try
         {
-            await host.Services.GetRequiredService<ModelDeployment>().Completed;
-            var catalog = host.Services.GetRequiredService<ModelCatalog>();
-            var model = catalog.FindOpen(catalog.Names[0])!; // Deployed, so open.
             var stopping = host.Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
+            await host.Services.GetRequiredService<ModelDeployment>().Completed.WaitAsync(stopping);
+            var model = catalog.FindOpen(catalog.Names[0])!; // Deployed, so open.
             await AnswerAsync(host.Services.GetRequiredService<IGenerationClient>(), model, question, stopping);
             return 0;
         }

@@ -37,9 +37,9 @@ internal sealed class AskOptions
         foreach (var option in (ReadOnlySpan<Option>)[_ask, _raw, _json, _maxTokens, _temperature, _seed]) command.Options.Add(option);
         command.Validators.Add(result =>
         {
-            if (result.GetResult(_ask) is { Implicit: false })
+            if (result.GetResult(_ask) is { Implicit: false } asked)
             {
-                if (result.GetValue(_ask) is not { Length: > 0 }) result.AddError("--ask is empty; it must be text.");
+                if (asked.Tokens is [{ Value: "" }]) result.AddError("--ask is empty; it must be text.");
                 return;
             }
 

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using Granary.Engine.Onnx.Import;
+using Granary.Engine.Onnx.Templates;
+using Granary.Engine.Onnx.Tokenization;
 using Granary.GrainInterfaces.Errors;
 using Microsoft.Extensions.Options;
 
@@ -48,6 +50,6 @@ internal static class GranaryCommand
 
     /// <summary>Failures that their message explains; anything else is a defect and shows where it happened.</summary>
     private static bool IsExpected(Exception exception) =>
-        exception is ModelImportException or ModelPromptException or GranaryException or OptionsValidationException or IOException or UnauthorizedAccessException
+        exception is ModelImportException or TokenizerException or ChatTemplateException or ModelPromptException or GranaryException or OptionsValidationException or IOException or UnauthorizedAccessException
             or InvalidOperationException { InnerException: FormatException };
 }

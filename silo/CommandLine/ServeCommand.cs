@@ -10,27 +10,27 @@ internal static class ServeCommand
     {
         await using var app = WebHost.Build(settings, urls ?? ServeOptions.Default);
         await app.StartAsync();
-        var deployment = app.Services.GetRequiredService<ModelDeployment>();
         try
         {
-            await deployment.Completed;
+            await app.Services.GetRequiredService<ModelDeployment>().Completed.WaitAsync(app.Lifetime.ApplicationStopping);
             await Console.Out.WriteLineAsync(ReadyLine(app));
+            await app.WaitForShutdownAsync();
+            return 0;
         }
         catch (OperationCanceledException)
         {
-            // Told to stop while models were loading.
+            return 0; // Told to stop while models were loading.
         }
-
-        // A failed deployment leaves by its exception; the host is disposed on the way out.
-        await app.WaitForShutdownAsync();
-        return 0;
+        finally
+        {
+            await app.StopAsync();
+        }
     }
 
     /// <summary>A question that works when it is pasted into a shell.</summary>
     private static string ReadyLine(WebApplication app)
     {
-        var address = app.Urls.First();
-        var url = address.Replace("0.0.0.0", "127.0.0.1").Replace("[::]", "[::1]").Replace("//+:", "//127.0.0.1:").Replace("//*:", "//127.0.0.1:");
+        var url = app.Urls.First().Replace("//0.0.0.0:", "//127.0.0.1:").Replace("//[::]:", "//[::1]:").Replace("//+:", "//127.0.0.1:").Replace("//*:", "//127.0.0.1:");
         var model = app.Services.GetRequiredService<ModelCatalog>().Names[0];
         return $$$"""Ready: curl -sN {{{url}}}/v1/chat/completions -H 'Content-Type: application/json' -d '{"model":"{{{model}}}","messages":[{"role":"user","content":"What is the capital of France?"}],"stream":true}'""";
     }

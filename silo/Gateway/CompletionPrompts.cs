@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Granary.Engine.Onnx.Tokenization;
 using Granary.Silo.Serving;
 
 namespace Granary.Silo.Gateway;
@@ -20,11 +21,23 @@ internal static class CompletionPrompts
         return [.. value.EnumerateArray().Select((prompt, i) => ReadOne($"{Name}[{i}]", prompt, model))];
     }
 
+    private static int[] EncodeText(ServedModel model, string text)
+    {
+        try
+        {
+            return model.EncodeText(text);
+        }
+        catch (TokenizerException exception)
+        {
+            throw ApiException.Invalid(Name, exception.Message);
+        }
+    }
+
     private static int[] ReadOne(string place, JsonElement value, ServedModel model)
     {
         var ids = value.ValueKind switch
         {
-            JsonValueKind.String => model.EncodeText(RequestText.Read(Name, value)),
+            JsonValueKind.String => EncodeText(model, RequestText.Read(Name, value)),
             // More ids than the context holds are refused before they are all read.
             JsonValueKind.Array when value.GetArrayLength() > model.ContextLength => throw ApiException.ContextLengthExceeded(
                 Name, $"{place} has {value.GetArrayLength()} tokens; the context holds {model.ContextLength}."),

@@ -1,4 +1,7 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using Granary.Engine.Onnx.Templates;
+using Granary.Engine.Onnx.Tokenization;
 using Granary.GrainInterfaces;
 using Granary.Silo.Hosting;
 using Granary.Silo.Serving;
@@ -21,15 +24,7 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
         RefuseUnsupported(fields);
         var messages = ChatMessages.Read(fields);
         if (model.Template is null) throw ApiException.Invalid("messages", $"Model {model.Name} has no chat template; ask /v1/completions.");
-        int[] prompt;
-        try
-        {
-            prompt = model.EncodeChat(messages);
-        }
-        catch (Engine.Onnx.Templates.ChatTemplateException exception)
-        {
-            throw ApiException.Invalid("messages", $"The model's chat template refuses the messages: {exception.Message}");
-        }
+        var prompt = EncodeChat(model, messages);
 
         var parameter = fields.Has("max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
         return Create(fields, model, "chat", "chatcmpl-", [prompt], parameter, ReadChatLogprobs(fields), defaultMaxTokens: null, arrived);
@@ -85,6 +80,22 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
             Arrived = arrived,
             Deadline = now + TimeSpan.FromSeconds(_limits.RequestTimeoutSeconds),
         };
+    }
+
+    private static int[] EncodeChat(ServedModel model, JsonArray messages)
+    {
+        try
+        {
+            return model.EncodeChat(messages);
+        }
+        catch (ChatTemplateException exception)
+        {
+            throw ApiException.Invalid("messages", $"The model's chat template refuses the messages: {exception.Message}");
+        }
+        catch (TokenizerException exception)
+        {
+            throw ApiException.Invalid("messages", exception.Message);
+        }
     }
 
     private ServedModel FindModel(RequestFields fields)

@@ -46,8 +46,10 @@ internal static class GranaryHost
     {
         builder.Logging.ClearProviders();
         builder.Logging.SetMinimumLevel(quietest);
-        builder.Logging.AddFilter("Orleans", LogLevel.Warning);
-        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        var others = quietest > LogLevel.Warning ? quietest : LogLevel.Warning;
+        builder.Logging.AddFilter("Orleans", others).AddFilter("Microsoft", others);
+        // What the host says of a failed start is thrown as well, and told by its message.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Logging.AddConfiguration(builder.Configuration.GetSection("Logging"));
         builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(

@@ -2,20 +2,22 @@ using Orleans;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.Engine.Onnx.Import;
+using Granary.Engine.Onnx.Templates;
+using Granary.Engine.Onnx.Tokenization;
 using Granary.Silo.Serving;
 using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Hosting;
 
-/// <summary>Brings the configured models up once the silo runs. A model that cannot be loaded ends the process.</summary>
+/// <summary>Brings the configured models up once the silo runs. A model that cannot be loaded faults <see cref="Completed"/>, and the command that waits for it ends the process.</summary>
 /// <remarks>It runs beside the gateway, so that liveness and readiness can be asked while models load.</remarks>
 internal sealed partial class ModelDeployment(
     ModelCatalog catalog, IGrainFactory grains, IOptions<GranaryOptions> options, SiloIdentity silo,
-    IHostApplicationLifetime lifetime, ILogger<ModelDeployment> logger) : BackgroundService
+    ILogger<ModelDeployment> logger) : BackgroundService
 {
     private readonly TaskCompletionSource _completed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Completes when every model is deployed, or faults with the error that ends the process.</summary>
+    /// <summary>Completes when every model is deployed, or faults with the first error.</summary>
     public Task Completed => _completed.Task;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -29,17 +31,15 @@ internal sealed partial class ModelDeployment(
         {
             _completed.SetCanceled(stoppingToken);
         }
-        catch (Exception exception) when (exception is GranaryException or ModelImportException)
+        catch (Exception exception) when (exception is GranaryException or ModelImportException or TokenizerException or ChatTemplateException)
         {
             // The command prints the message and exits 1: the same words for every way of starting.
             _completed.SetException(exception);
-            lifetime.StopApplication();
         }
         catch (Exception exception)
         {
             LogFailed(exception);
             _completed.SetException(exception);
-            lifetime.StopApplication();
         }
     }
 
