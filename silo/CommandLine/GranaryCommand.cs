@@ -1,0 +1,55 @@
+using System.CommandLine;
+using Granary.Engine.Onnx.Import;
+using Granary.Engine.Onnx.Templates;
+using Granary.Engine.Onnx.Tokenization;
+using Granary.GrainInterfaces.Errors;
+using Microsoft.Extensions.Options;
+
+namespace Granary.Silo.CommandLine;
+
+/// <summary>The command line: serve, answer one question, or import a model.</summary>
+internal static class GranaryCommand
+{
+    public const int Failed = 1;
+    public const int WrongArguments = 2;
+
+    public static async Task<int> InvokeAsync(string[] args)
+    {
+        var root = new RootCommand("Serves language models over an OpenAI-compatible API, or answers one question.");
+        var models = new ModelOptions();
+        models.AddTo(root);
+        var ask = new AskOptions();
+        ask.AddTo(root);
+        var serve = new ServeOptions();
+        serve.AddTo(root);
+        root.Subcommands.Add(ImportCommand.Create());
+        root.SetAction((result, _) => ask.IsAsked(result)
+            ? AskCommand.RunAsync(models.Read(result), ask.Read(result))
+            : ServeCommand.RunAsync(models.Read(result), serve.Read(result)));
+
+        // Text for a model is taken as it is: no @file, no bundled letters.
+        var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var error in parsed.Errors) await Console.Error.WriteLineAsync(error.Message);
+            await Console.Error.WriteLineAsync("Try --help.");
+            return WrongArguments;
+        }
+
+        try
+        {
+            // The hosts handle signals themselves, and take the time a clean stop needs.
+            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (Exception exception) when (IsExpected(exception))
+        {
+            await Console.Error.WriteLineAsync(exception.Message);
+            return Failed;
+        }
+    }
+
+    /// <summary>Failures that their message explains; anything else is a defect and shows where it happened.</summary>
+    private static bool IsExpected(Exception exception) =>
+        exception is ModelImportException or TokenizerException or ChatTemplateException or ModelPromptException or GranaryException or OptionsValidationException or IOException or UnauthorizedAccessException
+            or InvalidOperationException { InnerException: FormatException };
+}

@@ -1,0 +1,48 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Granary.Engine.Onnx.Import;
+using Granary.Silo.Serving;
+
+namespace Granary.Silo.CommandLine;
+
+/// <summary>Imports a model's folder explicitly; serving does it on first use.</summary>
+internal static class ImportCommand
+{
+    public static Command Create()
+    {
+        var source = new Argument<string>("DIR") { Description = "A Hugging Face folder: config.json, *.safetensors, tokenizer.json." };
+        var output = new Argument<string>("OUT") { Description = "The folder to make." };
+        var quantize = new Option<string?>("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
+        quantize.AcceptOnlyFromAmong("float32", "int8", "int4");
+        var command = new Command("import", "Turns a Hugging Face folder into the form that engines load.") { source, output, quantize };
+        command.SetAction((result, _) => Task.FromResult(Run(
+            result.GetRequiredValue(source), result.GetRequiredValue(output),
+            result.GetValue(quantize) is { } format ? Enum.Parse<WeightFormat>(format, ignoreCase: true) : WeightFormat.Float32)));
+        return command;
+    }
+
+    private static int Run(string source, string output, WeightFormat weights)
+    {
+        using var stop = new CancellationTokenSource();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Cancel);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Cancel);
+        try
+        {
+            ModelDescription description;
+            using (var progress = new ImportProgressLog().Begin(Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source)))))
+                description = ModelImporter.Import(source, output, new ImportOptions { Weights = weights }, progress, stop.Token);
+            Console.Out.WriteLine($"{description.Architecture}, {description.ParameterCount:N0} parameters, {description.Weights} → {Path.GetFullPath(output)}");
+            return 0;
+        }
+        catch (OperationCanceledException)
+        {
+            return GranaryCommand.Failed;
+        }
+
+        void Cancel(PosixSignalContext context)
+        {
+            context.Cancel = true; // The importer cleans up what it began.
+            stop.Cancel();
+        }
+    }
+}

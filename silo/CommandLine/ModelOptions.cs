@@ -1,0 +1,60 @@
+using System.CommandLine;
+using System.Globalization;
+
+namespace Granary.Silo.CommandLine;
+
+/// <summary>Options of what is served and with what. They set the same values as configuration does, and win over it.</summary>
+internal sealed class ModelOptions
+{
+    private readonly Option<string[]> _model = new("--model")
+    {
+        Description = "Model to serve: one that came with the binary, a folder, or NAME=FOLDER. May be given several times. Default: tiny-assistant.",
+        HelpName = "NAME|DIR",
+        AllowMultipleArgumentsPerToken = false,
+    };
+
+    private readonly Option<int?> _replicas = Integer("--replicas", "Replicas of each model.", 1, 64);
+    private readonly Option<int?> _threads = Integer("--threads", "Cores of each replica's engine. Default: the machine's, divided by the replicas.", 1, 1024);
+    private readonly Option<string?> _quantize = new("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
+    private readonly Option<int?> _context = Integer("--context", "Most tokens of prompt and answer together. Default: the model's own.", 16, 1 << 20);
+    private readonly Option<int?> _kvBlocks = Integer("--kv-blocks", "KV blocks of each replica. Default: from the memory there is.", 1, 1 << 24);
+    private readonly Option<string?> _cache = new("--cache") { Description = "Where imported models are kept.", HelpName = "DIR" };
+
+    public ModelOptions() => _quantize.AcceptOnlyFromAmong("float32", "int8", "int4");
+
+    public void AddTo(Command command)
+    {
+        foreach (var option in (ReadOnlySpan<Option>)[_model, _replicas, _threads, _quantize, _context, _kvBlocks, _cache]) command.Options.Add(option);
+    }
+
+    /// <summary>What was given, by configuration key.</summary>
+    public Dictionary<string, string?> Read(ParseResult result)
+    {
+        var settings = new Dictionary<string, string?>();
+        var models = result.GetValue(_model) ?? [];
+        for (var i = 0; i < models.Length; i++) settings[$"Granary:Models:{i}"] = models[i];
+        Set("Replicas", result.GetValue(_replicas));
+        Set("Threads", result.GetValue(_threads));
+        Set("Quantize", result.GetValue(_quantize));
+        Set("ContextLength", result.GetValue(_context));
+        Set("KvBlocks", result.GetValue(_kvBlocks));
+        Set("CacheDirectory", result.GetValue(_cache));
+        return settings;
+
+        void Set<T>(string key, T? value)
+        {
+            if (value is not null) settings[$"Granary:{key}"] = Convert.ToString(value, CultureInfo.InvariantCulture);
+        }
+    }
+
+    public static Option<int?> Integer(string name, string description, int min, int max)
+    {
+        var option = new Option<int?>(name) { Description = description, HelpName = "N" };
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int?>() is { } value && (value < min || value > max))
+                result.AddError($"{name} is {value}; it must be from {min} to {max}.");
+        });
+        return option;
+    }
+}

@@ -1,0 +1,65 @@
+namespace Granary.Silo.Gateway;
+
+/// <summary>An answer other than 200, in OpenAI's terms.</summary>
+internal sealed class ApiException : Exception
+{
+    private ApiException(int status, string type, string message, string? parameter, string? code, TimeSpan? retryAfter = null) : base(message)
+    {
+        Status = status;
+        Type = type;
+        Parameter = parameter;
+        Code = code;
+        RetryAfter = retryAfter;
+    }
+
+    public int Status { get; }
+
+    public string Type { get; }
+
+    /// <summary>The field at fault, where one is.</summary>
+    public string? Parameter { get; }
+
+    public string? Code { get; }
+
+    public TimeSpan? RetryAfter { get; }
+
+    /// <param name="message">Names field, value and bound.</param>
+    public static ApiException Invalid(string parameter, string message) =>
+        new(StatusCodes.Status400BadRequest, "invalid_request_error", message, parameter, "invalid_value");
+
+    public static ApiException InvalidBody(string message) =>
+        new(StatusCodes.Status400BadRequest, "invalid_request_error", message, null, "invalid_json");
+
+    public static ApiException ContextLengthExceeded(string parameter, string message) =>
+        new(StatusCodes.Status400BadRequest, "invalid_request_error", message, parameter, "context_length_exceeded");
+
+    public static ApiException ModelNotFound(string model) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", $"The model '{model}' does not exist here.", "model", "model_not_found");
+
+    public static ApiException NotFound(string path) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is nothing at {path}.", null, "not_found");
+
+    public static ApiException MethodNotAllowed(string method, string path) =>
+        new(StatusCodes.Status405MethodNotAllowed, "invalid_request_error", $"{path} does not take {method}.", null, "method_not_allowed");
+
+    public static ApiException BodyTooLarge(int maxBytes) =>
+        new(StatusCodes.Status413PayloadTooLarge, "invalid_request_error", $"The body is larger than {maxBytes} bytes.", null, "body_too_large");
+
+    public static ApiException BadRequest(int status) =>
+        new(status, "invalid_request_error", "The request could not be read.", null, "bad_request");
+
+    public static ApiException TooManyRequests(string message, TimeSpan retryAfter) =>
+        new(StatusCodes.Status429TooManyRequests, "rate_limit_error", message, null, "too_many_requests", retryAfter);
+
+    public static ApiException NotReady(string message, TimeSpan retryAfter) =>
+        new(StatusCodes.Status503ServiceUnavailable, "server_error", message, null, "model_not_ready", retryAfter);
+
+    public static ApiException DeadlineExceeded(double seconds) =>
+        new(StatusCodes.Status504GatewayTimeout, "server_error", FormattableString.Invariant($"The request took longer than {seconds:0.###} s."), null, "deadline_exceeded");
+
+    public static ApiException GenerationFailed() =>
+        new(StatusCodes.Status500InternalServerError, "server_error", "Generation failed after it had begun.", null, "generation_failed");
+
+    public static ApiException Internal() =>
+        new(StatusCodes.Status500InternalServerError, "server_error", "The server failed to answer.", null, "internal_error");
+}

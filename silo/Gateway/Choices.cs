@@ -1,0 +1,44 @@
+using Granary.GrainInterfaces;
+
+namespace Granary.Silo.Gateway;
+
+/// <summary>What one token added to a choice.</summary>
+/// <param name="Choice">The choice's index in the response.</param>
+/// <param name="Text">Text that is now certain, possibly none.</param>
+/// <param name="TokenId">The token; -1 where there is none to report log-probabilities of.</param>
+internal readonly record struct ChoiceDelta(int Choice, string Text, int TokenId, TokenLogprobs? Logprobs);
+
+/// <summary>How a choice ended.</summary>
+/// <param name="FinishReason"><c>stop</c> or <c>length</c>.</param>
+internal readonly record struct ChoiceEnd(int Choice, string FinishReason, int GeneratedTokens, int CachedPromptTokens);
+
+/// <summary>Takes the choices of one response, as they are generated. Calls of one choice are in order; choices run side by side.</summary>
+internal interface IChoiceSink
+{
+    /// <summary>Called once per choice, when its first token is there.</summary>
+    ValueTask BeginAsync(int choice, CancellationToken cancellationToken);
+
+    ValueTask WriteAsync(ChoiceDelta delta, CancellationToken cancellationToken);
+
+    /// <summary>Sends what has been written. Called before waiting for a token, so that tokens that are there go out together.</summary>
+    ValueTask FlushAsync(CancellationToken cancellationToken);
+
+    ValueTask EndAsync(ChoiceEnd end, CancellationToken cancellationToken);
+}
+
+/// <summary>Tokens of a whole response.</summary>
+internal readonly record struct Usage(int PromptTokens, int CachedPromptTokens, int CompletionTokens)
+{
+    /// <summary>Each prompt counts once; what its first choice found in the cache is what it saved.</summary>
+    public static Usage Of(GenerationPlan plan, ReadOnlySpan<ChoiceEnd> ends)
+    {
+        var (cached, generated) = (0, 0);
+        foreach (var end in ends)
+        {
+            generated += end.GeneratedTokens;
+            if (end.Choice % plan.ChoicesPerPrompt == 0) cached += end.CachedPromptTokens;
+        }
+
+        return new(plan.PromptTokens, cached, generated);
+    }
+}

@@ -1,0 +1,108 @@
+using Granary.Client;
+using Granary.GrainInterfaces;
+using Granary.Silo.Metrics;
+using Granary.Silo.Serving;
+
+namespace Granary.Silo.Gateway;
+
+/// <summary>Generates a plan's choices, side by side, and hands them to a sink as text.</summary>
+internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics metrics, TimeProvider time)
+{
+    /// <returns>How each choice ended, by index.</returns>
+    /// <exception cref="ApiException">Deadline or failure; other choices have been cancelled.</exception>
+    public async Task<ChoiceEnd[]> RunAsync(GenerationPlan plan, IChoiceSink sink, CancellationToken cancellationToken)
+    {
+        if (plan.ChoiceCount == 1) return [await RunChoiceAsync(plan, 0, sink, cancellationToken)];
+
+        using var all = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Exception? first = null;
+        var choices = Enumerable.Range(0, plan.ChoiceCount).Select(RunOrCancelAllAsync).ToArray();
+        var ends = await Task.WhenAll(choices);
+        if (first is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(first);
+        return ends;
+
+        async Task<ChoiceEnd> RunOrCancelAllAsync(int choice)
+        {
+            try
+            {
+                return await RunChoiceAsync(plan, choice, sink, all.Token);
+            }
+            catch (Exception exception)
+            {
+                // The one that failed first is the cause; the others are cancelled because of it.
+                Interlocked.CompareExchange(ref first, exception, null);
+                await all.CancelAsync();
+                return default;
+            }
+        }
+    }
+
+    private async Task<ChoiceEnd> RunChoiceAsync(GenerationPlan plan, int choice, IChoiceSink sink, CancellationToken cancellationToken)
+    {
+        var text = new TextAssembler(plan.Model.Tokenizer, plan.Stops);
+        var clock = new ChoiceClock(plan, metrics, time);
+        var chunks = client.GenerateAsync(plan.RequestOf(choice), cancellationToken).GetAsyncEnumerator(cancellationToken);
+        // Leaving early, as at a stop string, disposes the enumerator: that cancels the sequence and frees its blocks.
+        await using var _ = chunks;
+        var begun = false;
+        while (text.FinishReason is null)
+        {
+            var next = chunks.MoveNextAsync();
+            if (begun && !next.IsCompleted) await sink.FlushAsync(cancellationToken);
+            if (!await next) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
+            var chunk = chunks.Current;
+            var delta = text.Append(chunk);
+            RefuseAbnormalEnd(text.FinishReason, plan, cancellationToken);
+            if (chunk.TokenId >= 0) clock.Token();
+            if (!begun) await sink.BeginAsync(choice, cancellationToken);
+            begun = true;
+            var logprobs = chunk.FinishReason == FinishReason.Stop ? null : chunk.Logprobs;
+            if (delta.Length > 0 || logprobs is not null)
+                await sink.WriteAsync(new(choice, delta, logprobs is null ? -1 : chunk.TokenId, logprobs), cancellationToken);
+        }
+
+        var end = new ChoiceEnd(choice, text.FinishReason == FinishReason.Length ? "length" : "stop", text.GeneratedTokens, text.CachedPromptTokens);
+        clock.Finished(end, plan.Prompts[choice / plan.ChoicesPerPrompt].Length);
+        await sink.EndAsync(end, cancellationToken);
+        return end;
+    }
+
+    private static void RefuseAbnormalEnd(FinishReason? reason, GenerationPlan plan, CancellationToken cancellationToken)
+    {
+        switch (reason)
+        {
+            case FinishReason.Deadline:
+                throw ApiException.DeadlineExceeded((plan.Deadline - plan.Created).TotalSeconds);
+            case FinishReason.Cancelled:
+                cancellationToken.ThrowIfCancellationRequested();
+                throw ApiException.GenerationFailed();
+        }
+    }
+
+    /// <summary>Measures one choice.</summary>
+    private struct ChoiceClock(GenerationPlan plan, RequestMetrics metrics, TimeProvider time)
+    {
+        private long _first;
+        private long _last;
+
+        public void Token()
+        {
+            var now = time.GetTimestamp();
+            if (_last == 0)
+            {
+                _first = now;
+                metrics.FirstToken(plan.Model.Name, plan.Operation, time.GetElapsedTime(plan.Arrived, now));
+            }
+            else
+            {
+                metrics.NextToken(plan.Model.Name, time.GetElapsedTime(_last, now));
+            }
+
+            _last = now;
+        }
+
+        public readonly void Finished(ChoiceEnd end, int promptTokens) => metrics.Finished(
+            plan.Model.Name, plan.Operation, end.FinishReason, promptTokens, end.GeneratedTokens, time.GetElapsedTime(plan.Arrived),
+            end.GeneratedTokens > 1 ? time.GetElapsedTime(_first, _last) / (end.GeneratedTokens - 1) : null);
+    }
+}

@@ -1,0 +1,21 @@
+using Granary.Silo.Gateway;
+
+namespace Granary.Silo.Hosting;
+
+/// <summary>The silo with its HTTP gateway.</summary>
+internal static class WebHost
+{
+    /// <param name="configure">Services that replace those added here.</param>
+    public static WebApplication Build(IReadOnlyDictionary<string, string?> settings, string[] urls, LogLevel quietest = LogLevel.Information, Action<IServiceCollection>? configure = null)
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        GranaryHost.Configure(builder, settings, quietest);
+        builder.Services.AddGranaryGateway();
+        configure?.Invoke(builder.Services);
+        builder.WebHost.UseKestrelCore().UseUrls(urls);
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
+        var app = builder.Build();
+        app.MapGranaryGateway();
+        return app;
+    }
+}

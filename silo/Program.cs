@@ -1,0 +1,3 @@
+using Granary.Silo.CommandLine;
+
+return await GranaryCommand.InvokeAsync(args);
