@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Linq.Expressions;
 using System.Reflection;
@@ -12,7 +11,6 @@ namespace Orleans.Runtime;
 /// <summary>A grain class and what its attributes say of it.</summary>
 internal sealed class GrainClass
 {
-    private readonly ConcurrentDictionary<IServiceProvider, GrainProperties> _properties = new(ReferenceEqualityComparer.Instance);
     private readonly ParameterInfo[] _facets;
 
     public GrainClass(Type type)
@@ -40,20 +38,20 @@ internal sealed class GrainClass
 
     public Func<object?, IInvokable, bool>? MayInterleave { get; }
 
-    public GrainProperties Properties(IServiceProvider services) => _properties.GetOrAdd(services, static (services, self) =>
+    public GrainProperties Properties(IServiceProvider services)
     {
         var properties = new Dictionary<string, string>
         {
-            [WellKnownGrainTypeProperties.TypeName] = self.Type.Name,
-            [WellKnownGrainTypeProperties.FullTypeName] = self.Type.FullName!,
+            [WellKnownGrainTypeProperties.TypeName] = Type.Name,
+            [WellKnownGrainTypeProperties.FullTypeName] = Type.FullName!,
         };
-        foreach (var attribute in self.Type.GetCustomAttributes(inherit: true).OfType<IGrainPropertiesProviderAttribute>())
+        foreach (var attribute in Type.GetCustomAttributes(inherit: true).OfType<IGrainPropertiesProviderAttribute>())
         {
-            attribute.Populate(services, self.Type, self.GrainType, properties);
+            attribute.Populate(services, Type, GrainType, properties);
         }
 
         return new GrainProperties(properties.ToImmutableDictionary());
-    }, this);
+    }
 
     /// <summary>How long an activation may be idle; null for ever.</summary>
     public TimeSpan? CollectionAge(TimeSpan defaultAge)

@@ -1,8 +1,8 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Metadata;
 using Orleans.Placement;
 using Orleans.Runtime.Placement;
-using System.Collections.Concurrent;
 
 namespace Orleans.Runtime;
 

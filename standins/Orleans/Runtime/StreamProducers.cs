@@ -90,8 +90,8 @@ internal sealed class StreamProducers(Activation activation)
         producer.Busy = true;
         if (!pending.IsCompleted && !_closed)
         {
-            using var waiting = CancellationTokenSource.CreateLinkedTokenSource(call.PullToken, _wake.Token);
-            await ((Task)pending).WaitAsync(activation.Silo.ResponseTimeout / 2, activation.Silo.Time, waiting.Token)
+            using var linked = call.PullToken.CanBeCanceled ? CancellationTokenSource.CreateLinkedTokenSource(call.PullToken, _wake.Token) : null;
+            await ((Task)pending).WaitAsync(activation.Silo.ResponseTimeout / 2, activation.Silo.Time, linked?.Token ?? _wake.Token)
                 .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
         }
 

@@ -38,9 +38,10 @@ public sealed class ThroughputTests(RuntimeCluster runtime, ITestOutputHelper ou
         await run(count / 4);
         var allocated = GC.GetTotalAllocatedBytes();
         var start = Stopwatch.GetTimestamp();
+        var cpu = Environment.CpuUsage.TotalTime;
         await run(count);
         var each = Stopwatch.GetElapsedTime(start) / count;
-        output.WriteLine($"{what}: {each.TotalMicroseconds:F2} µs, {(GC.GetTotalAllocatedBytes() - allocated) / count} bytes");
+        output.WriteLine($"{what}: {each.TotalMicroseconds:F2} µs ({((Environment.CpuUsage.TotalTime - cpu) / count).TotalMicroseconds:F2} of CPU), {(GC.GetTotalAllocatedBytes() - allocated) / count} bytes");
         return each;
     }
 }

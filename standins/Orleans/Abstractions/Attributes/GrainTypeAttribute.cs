@@ -4,7 +4,7 @@ namespace Orleans;
 [AttributeUsage(AttributeTargets.Class, AllowMultiple = false)]
 public sealed class GrainTypeAttribute : Attribute
 {
-    public GrainTypeAttribute(string name) => Name = name;
+    public GrainTypeAttribute(string grainType) => Name = grainType;
 
     internal string Name { get; }
 }

@@ -16,7 +16,7 @@ public readonly struct IdSpan : IEquatable<IdSpan>, IComparable<IdSpan>
 
     public static IdSpan Create(string id) => new(id);
 
-    public bool Equals(IdSpan other) => string.Equals(_value, other._value, StringComparison.Ordinal);
+    public bool Equals(IdSpan obj) => string.Equals(_value, obj._value, StringComparison.Ordinal);
 
     public override bool Equals(object? obj) => obj is IdSpan other && Equals(other);
 

@@ -48,7 +48,7 @@ public sealed class ResourceOptimizedPlacement : PlacementStrategy
 }
 
 [GenerateSerializer, Immutable]
-public sealed class StatelessWorkerPlacement : PlacementStrategy
+internal sealed class StatelessWorkerPlacement : PlacementStrategy
 {
     private const string MaxLocalKey = "max-local";
     private static readonly int DefaultMaxLocal = Environment.ProcessorCount;
