@@ -67,7 +67,7 @@ internal sealed partial class Interpreter
         switch (name)
         {
             case "abs" when known:
-                return whole ? Math.Abs(Math.Max(Arithmetic.Whole(value), -long.MaxValue)) : Math.Abs(real);
+                return whole ? (object)Math.Abs(Math.Max(Arithmetic.Whole(value), -long.MaxValue)) : Math.Abs(real);
             case "round" when known:
                 var scale = Math.Pow(10, arguments.Int(0, "precision", 0));
                 return arguments.Text(1, "method", "common") switch

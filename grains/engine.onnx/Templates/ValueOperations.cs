@@ -36,7 +36,7 @@ internal static class ValueOperations
             case JsonValueKind.Number:
                 var text = node.ToJsonString();
                 return long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var whole)
-                    ? whole
+                    ? (object)whole
                     : double.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture);
             default: return null;
         }
