@@ -63,9 +63,10 @@ internal unsafe struct AttentionStep
     /// <summary>Floats from the cache's start to the tile of a sequence's head.</summary>
     public readonly nint TileOffset(int sequence, int kvHead, int tile)
     {
-        var tilesPerBlock = BlockTokens / TileTokens;
-        nint block = BlockTable[((nint)sequence * TableWidth) + (tile / tilesPerBlock)];
-        return ((((block * KvHeads) + kvHead) * BlockTokens) + (tile % tilesPerBlock * TileTokens)) * HeadSize;
+        // Blocks of one tile, the usual ones, need no division.
+        var (entry, place) = BlockTokens == TileTokens ? (tile, 0) : Math.DivRem(tile, BlockTokens / TileTokens);
+        nint block = BlockTable[((nint)sequence * TableWidth) + entry];
+        return ((((block * KvHeads) + kvHead) * BlockTokens) + (place * TileTokens)) * HeadSize;
     }
 }
 

@@ -1,8 +1,13 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Granary.Engine.Onnx.Execution;
 
 /// <summary>The inner loops: rows of queries against tiles of keys, rows of probabilities against tiles of values.</summary>
+/// <remarks>
+/// Tiles of a sequence lie scattered over memory in pieces too short for the CPU's own prefetching, so each loop asks for the tiles that
+/// come next: keys some tiles ahead, then the first values.
+/// </remarks>
 internal static unsafe class AttentionTiles<TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
@@ -21,9 +26,17 @@ internal static unsafe class AttentionTiles<TLanes>
             var k1 = Keys(step, unit, firstTile + tile + 1);
             var k2 = Keys(step, unit, firstTile + tile + 2);
             var k3 = Keys(step, unit, firstTile + tile + 3);
+            var n0 = Ahead(step, unit, firstTile, tile + 4, tiles);
+            var n1 = Ahead(step, unit, firstTile, tile + 5, tiles);
+            var n2 = Ahead(step, unit, firstTile, tile + 6, tiles);
+            var n3 = Ahead(step, unit, firstTile, tile + 7, tiles);
             TLanes a0 = TLanes.Create(0f), a1 = a0, a2 = a0, a3 = a0;
             for (var i = 0; i < d; i++)
             {
+                Prefetch(n0 + (i * Width));
+                Prefetch(n1 + (i * Width));
+                Prefetch(n2 + (i * Width));
+                Prefetch(n3 + (i * Width));
                 var q = TLanes.Create(query[i]);
                 a0 = TLanes.Fused(q, TLanes.Load(k0 + (i * Width)), a0);
                 a1 = TLanes.Fused(q, TLanes.Load(k1 + (i * Width)), a1);
@@ -51,6 +64,7 @@ internal static unsafe class AttentionTiles<TLanes>
     public static void ScoreFour(AttentionStep* step, AttentionUnit unit, nint* rowOffsets, int firstTile, int tiles, float* scores, nint stride)
     {
         var d = step->HeadSize;
+        var decoding = IsDecoding(unit);
         float* q0 = step->Rotated + rowOffsets[0], q1 = step->Rotated + rowOffsets[1];
         float* q2 = step->Rotated + rowOffsets[2], q3 = step->Rotated + rowOffsets[3];
         var tile = 0;
@@ -58,9 +72,17 @@ internal static unsafe class AttentionTiles<TLanes>
         {
             var ka = Keys(step, unit, firstTile + tile);
             var kb = Keys(step, unit, firstTile + tile + 1);
+            var na = Ahead(step, unit, firstTile, tile + 4, tiles);
+            var nb = Ahead(step, unit, firstTile, tile + 5, tiles);
             TLanes a0 = TLanes.Create(0f), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
             for (var i = 0; i < d; i++)
             {
+                if (decoding)
+                {
+                    Prefetch(na + (i * Width));
+                    Prefetch(nb + (i * Width));
+                }
+
                 TLanes a = TLanes.Load(ka + (i * Width)), b = TLanes.Load(kb + (i * Width));
                 var q = TLanes.Create(q0[i]);
                 a0 = TLanes.Fused(q, a, a0);
@@ -108,7 +130,9 @@ internal static unsafe class AttentionTiles<TLanes>
         {
             var tile = position / Width;
             var tileEnd = Math.Min(end, (tile + 1) * Width);
-            var values = Values(step, unit, tile) - ((nint)tile * Width * d);
+            var start = Values(step, unit, tile);
+            var ahead = Values(step, unit, Math.Min(tile + 4, (end - 1) / Width)) - start;
+            var values = start - ((nint)tile * Width * d);
             if (d < Width)
             {
                 SumNarrow(values, probabilities, position, tileEnd, d, sums);
@@ -125,6 +149,10 @@ internal static unsafe class AttentionTiles<TLanes>
                 {
                     var probability = TLanes.Create(probabilities[p]);
                     var v = values + ((nint)p * d) + i;
+                    Prefetch(v + ahead);
+                    Prefetch(v + ahead + Width);
+                    Prefetch(v + ahead + (2 * Width));
+                    Prefetch(v + ahead + (3 * Width));
                     a0 = TLanes.Fused(probability, TLanes.Load(v), a0);
                     a1 = TLanes.Fused(probability, TLanes.Load(v + Width), a1);
                     a2 = TLanes.Fused(probability, TLanes.Load(v + (2 * Width)), a2);
@@ -154,12 +182,15 @@ internal static unsafe class AttentionTiles<TLanes>
     public static void SumFour(AttentionStep* step, AttentionUnit unit, float* probabilities, nint stride, int first, int end, float* sums, int sumWidth)
     {
         var d = step->HeadSize;
+        var decoding = IsDecoding(unit);
         float* p0 = probabilities, p1 = p0 + stride, p2 = p1 + stride, p3 = p2 + stride;
         for (var position = first; position < end;)
         {
             var tile = position / Width;
             var tileEnd = Math.Min(end, (tile + 1) * Width);
-            var values = Values(step, unit, tile) - ((nint)tile * Width * d);
+            var start = Values(step, unit, tile);
+            var ahead = Values(step, unit, Math.Min(tile + 4, (end - 1) / Width)) - start;
+            var values = start - ((nint)tile * Width * d);
             if (d < Width)
             {
                 for (var r = 0; r < 4; r++) SumNarrow(values, probabilities + (r * stride), position, tileEnd, d, sums + (r * sumWidth));
@@ -176,6 +207,12 @@ internal static unsafe class AttentionTiles<TLanes>
                 for (var p = position; p < tileEnd; p++)
                 {
                     var v = values + ((nint)p * d) + i;
+                    if (decoding)
+                    {
+                        Prefetch(v + ahead);
+                        Prefetch(v + ahead + Width);
+                    }
+
                     TLanes a = TLanes.Load(v), b = TLanes.Load(v + Width);
                     var probability = TLanes.Create(p0[p]);
                     a0 = TLanes.Fused(probability, a, a0);
@@ -225,6 +262,19 @@ internal static unsafe class AttentionTiles<TLanes>
             for (var p = first; p < end; p++) sum = MathF.FusedMultiplyAdd(probabilities[p], values[((nint)p * d) + i], sum);
             sums[i] = sum;
         }
+    }
+
+    /// <summary>The tile at a place in the order of reading: the row's keys, then its values; the last of them beyond.</summary>
+    private static float* Ahead(AttentionStep* step, AttentionUnit unit, int firstTile, int index, int tiles) =>
+        index < tiles ? Keys(step, unit, firstTile + index) : Values(step, unit, firstTile + Math.Min(index - tiles, tiles - 1));
+
+    // Rows of a prompt find their tiles in the cache after the first of them.
+    private static bool IsDecoding(AttentionUnit unit) => unit.EndToken - unit.FirstToken == 1;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(float* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch0(address);
     }
 
     private static float* Keys(AttentionStep* step, AttentionUnit unit, int tile) =>

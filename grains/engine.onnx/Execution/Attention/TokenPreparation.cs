@@ -12,41 +12,48 @@ internal static unsafe class TokenPreparation<TLanes>
 
     private const int Width = AttentionStep.TileTokens;
 
-    [SkipLocalsInit]
     public static void Run(AttentionStep* step, int firstToken, int endToken)
     {
-        var d = step->HeadSize;
-        var scratch = stackalloc float[MaxHeadSize];
-        for (var token = firstToken; token < endToken; token++)
+        for (var token = firstToken; token < endToken; token++) PrepareQueries(step, token);
+        // Head by head, so that the lines of a tile that neighbouring tokens write stay in the first cache.
+        for (var head = 0; head < step->KvHeads; head++)
         {
-            var place = step->Places[token];
-            var cosine = step->Cosine + ((nint)place.Position * step->RotaryPairs);
-            var sine = step->Sine + ((nint)place.Position * step->RotaryPairs);
-
-            var query = step->Query + (token * step->QueryStride);
-            var rotated = step->Rotated + ((nint)token * step->Heads * d);
-            for (var head = 0; head < step->Heads; head++)
-            {
-                Normalize(query + (head * d), rotated, d, step->QueryNorm, step->NormEpsilon);
-                Rotate(rotated, cosine, sine, step->RotaryPairs, step->Interleaved);
-                Scale(rotated, d, step->Scale);
-                rotated += d;
-            }
-
-            var key = step->Key + (token * step->KeyStride);
-            var value = step->Value + (token * step->KeyStride);
-            var tile = place.Position / Width;
-            var lane = place.Position % Width;
-            for (var head = 0; head < step->KvHeads; head++)
-            {
-                Normalize(key + (head * d), scratch, d, step->KeyNorm, step->NormEpsilon);
-                Rotate(scratch, cosine, sine, step->RotaryPairs, step->Interleaved);
-                var offset = step->TileOffset(place.Sequence, head, tile);
-                var keys = step->KeyCache + offset + lane;
-                for (var i = 0; i < d; i++) keys[i * Width] = scratch[i];
-                Unsafe.CopyBlockUnaligned(step->ValueCache + offset + (lane * d), value + (head * d), (uint)(d * sizeof(float)));
-            }
+            for (var token = firstToken; token < endToken; token++) StoreKeyAndValue(step, token, head);
         }
+    }
+
+    private static void PrepareQueries(AttentionStep* step, int token)
+    {
+        var d = step->HeadSize;
+        var rotation = (nint)step->Places[token].Position * step->RotaryPairs;
+        var query = step->Query + (token * step->QueryStride);
+        var rotated = step->Rotated + ((nint)token * step->Heads * d);
+        for (var head = 0; head < step->Heads; head++)
+        {
+            Normalize(query + (head * d), rotated, d, step->QueryNorm, step->NormEpsilon);
+            Rotate(rotated, step->Cosine + rotation, step->Sine + rotation, step->RotaryPairs, step->Interleaved);
+            Scale(rotated, d, step->Scale);
+            rotated += d;
+        }
+    }
+
+    [SkipLocalsInit]
+    private static void StoreKeyAndValue(AttentionStep* step, int token, int head)
+    {
+        var d = step->HeadSize;
+        var key = stackalloc float[MaxHeadSize];
+        var place = step->Places[token];
+        var rotation = (nint)place.Position * step->RotaryPairs;
+        var offset = step->TileOffset(place.Sequence, head, place.Position / Width);
+        var lane = place.Position % Width;
+
+        Normalize(step->Key + (token * step->KeyStride) + (head * d), key, d, step->KeyNorm, step->NormEpsilon);
+        Rotate(key, step->Cosine + rotation, step->Sine + rotation, step->RotaryPairs, step->Interleaved);
+        var keys = step->KeyCache + offset + lane;
+        for (var i = 0; i < d; i++) keys[i * Width] = key[i];
+
+        var value = step->Value + (token * step->KeyStride) + (head * d);
+        Unsafe.CopyBlockUnaligned(step->ValueCache + offset + (lane * d), value, (uint)(d * sizeof(float)));
     }
 
     /// <summary>Copies a head, divided by its root mean square and multiplied by the weights where there are any.</summary>
