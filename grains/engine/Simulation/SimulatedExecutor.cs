@@ -120,7 +120,7 @@ public sealed class SimulatedExecutor : IStepExecutor
     {
         _owed += duration;
         var whole = TimeSpan.FromMilliseconds(Math.Floor(_owed.TotalMilliseconds));
-        if (whole == TimeSpan.Zero) return;
+        if (whole <= TimeSpan.Zero) return; // Negative after a sleep that took longer than it should; as a timeout, -1 ms is forever.
         var started = TimeProvider.System.GetTimestamp();
         Thread.Sleep(whole);
         _owed -= TimeProvider.System.GetElapsedTime(started);
