@@ -93,14 +93,14 @@ internal sealed partial class RouterGrain(
         if (_lives.Count == 0)
         {
             _poll?.Dispose();
-            _poll = null;
+            (_poll, _busy) = (null, false);
             return;
         }
 
         // KeepAlive: while there is someone to route to, what is known of them is worth keeping.
         _poll ??= this.RegisterGrainTimer(
-            PollAllAsync, new() { DueTime = TimeSpan.Zero, Period = options.Value.IdlePollPeriod, Interleave = true, KeepAlive = true });
-        _busy = false;
+            PollAllAsync, new() { DueTime = options.Value.IdlePollPeriod, Period = options.Value.IdlePollPeriod, Interleave = true, KeepAlive = true });
+        foreach (var life in _lives.Where(life => life.Load is null)) Poll(life);
         SetPace();
     }
 

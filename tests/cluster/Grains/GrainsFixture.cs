@@ -107,7 +107,9 @@ public sealed class GrainsFixture : IAsyncLifetime
                 PromptTokenIds = request.PromptTokenIds,
                 Sampling = new SamplingParameters
                 {
-                    MaxTokens = request.Sampling.MaxTokens, Temperature = request.Sampling.Temperature, Seed = request.Sampling.Seed,
+                    MaxTokens = request.Sampling.MaxTokens,
+                    Temperature = request.Sampling.Temperature,
+                    Seed = request.Sampling.Seed,
                 },
             },
             out var refusal) ?? throw new InvalidOperationException(refusal?.Message);

@@ -121,7 +121,10 @@ public sealed class ReplicaChooserTests
         var view = new ReplicaView(Descriptor("m/0"), null, Reachable: !silent);
         var request = new RouteRequest
         {
-            RequestId = "r", PromptTokens = tooLong ? 1024 : 10, MaxTokens = 1, Excluded = silent || tooLong ? [] : [view.Replica.Replica],
+            RequestId = "r",
+            PromptTokens = tooLong ? 1024 : 10,
+            MaxTokens = 1,
+            Excluded = silent || tooLong ? [] : [view.Replica.Replica],
         };
 
         Assert.Equal(new RouteDecision(-1, 0, Enum.Parse<RouteObstacle>(obstacle)), _chooser.Choose([view], request));
@@ -136,7 +139,11 @@ public sealed class ReplicaChooserTests
 
     private static ReplicaLoad Load(long pending = 0, double secondsPerToken = 0.001) => new()
     {
-        Epoch = 1, PendingPrefillTokens = pending, SecondsPerPrefillToken = secondsPerToken, SecondsPerDecodeStep = 0.01, KvBlocksTotal = 256,
+        Epoch = 1,
+        PendingPrefillTokens = pending,
+        SecondsPerPrefillToken = secondsPerToken,
+        SecondsPerDecodeStep = 0.01,
+        KvBlocksTotal = 256,
     };
 
     private static List<ReplicaView> Views(Random random) => [.. Enumerable.Range(0, random.Next(1, 9)).Select(i =>
