@@ -165,7 +165,7 @@ public sealed class LocalGrain(ILocalSiloDetails silo) : Grain, ILocalGrain
 }
 
 [StatelessWorker(2)]
-public sealed class WorkerGrain : Grain, IPoolGrain
+public sealed class PooledGrain : Grain, IPoolGrain
 {
     public async Task HoldAsync(string signal)
     {
