@@ -63,7 +63,10 @@ internal static class EngineBenchmark
         var most = sequences.Max();
         var executorOptions = new OnnxExecutorOptions
         {
-            IntraOpThreads = threads, KvBlockCount = BlockStride * PromptTokens / 16, MaxSequencesPerStep = most, ContextLength = 512,
+            IntraOpThreads = threads,
+            KvBlockCount = BlockStride * PromptTokens / 16,
+            MaxSequencesPerStep = most,
+            ContextLength = 512,
         };
         using (OnnxStepExecutor.Open(directory, executorOptions))
         {

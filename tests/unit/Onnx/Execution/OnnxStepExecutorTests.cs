@@ -147,8 +147,8 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
     [Theory]
     [InlineData(0, 0L, 64 * 8, 128)]
     [InlineData(32, 0L, 64 * 2, 32)]
-    [InlineData(0, 20L * 2 * 2 * 16 * 2 * 8 * 4, 20, 128)]
-    [InlineData(0, 3L * 2 * 2 * 16 * 2 * 8 * 4, 3, 48)]
+    [InlineData(0, 20L * 2 * 2 * 16 * 2 * 32 * 4, 20, 128)]
+    [InlineData(0, 3L * 2 * 2 * 16 * 2 * 32 * 4, 3, 48)]
     public void Open_SizesLeftOpen_FollowContextSequencesAndMemory(int context, long memory, int blocks, int contextThen)
     {
         using var executor = Open(WeightFormat.Float32, new() { ContextLength = context, KvMemoryBytes = memory });
@@ -191,13 +191,13 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
 
     private static float[][] Run(OnnxStepExecutor executor, params (int, int, int)[] chunks) => [.. executor.Execute(Plan(chunks)).ToArray().Chunk(64)];
 
-    /// <summary>Imports of one tiny random Llama.</summary>
+    /// <summary>Imports of one small random Llama, large enough that two threads share its products.</summary>
     public sealed class Models : IDisposable
     {
         private readonly TemporaryFolder _folder = new();
         private readonly Lock _lock = new();
 
-        public Models() => SyntheticModel.Write(_folder["source"], new SyntheticShape { Tied = true }, seed: 5);
+        public Models() => SyntheticModel.Write(_folder["source"], new SyntheticShape { Tied = true, Hidden = 128, Intermediate = 320, HeadSize = 32 }, seed: 5);
 
         public string Import(WeightFormat format, string name)
         {
