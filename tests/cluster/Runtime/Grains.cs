@@ -175,7 +175,7 @@ internal interface IPlacedGrain : IGrainWithStringKey
 
     Task<int[]> KeptAsync();
 
-    Task SendAsync(Unmarked value);
+    Task SendAsync(object value);
 
     Task<bool> IsMineAsync(IPlacedGrain other);
 
@@ -226,7 +226,7 @@ internal sealed class PlacedGrain(ILocalSiloDetails silo) : Grain, IPlacedGrain
 
     public Task<int[]> KeptAsync() => Task.FromResult(_kept);
 
-    public Task SendAsync(Unmarked value) => Task.CompletedTask;
+    public Task SendAsync(object value) => Task.CompletedTask;
 
     public Task<bool> IsMineAsync(IPlacedGrain other) => Task.FromResult(other.GetPrimaryKeyString() == Key);
 
