@@ -31,7 +31,7 @@ internal static class GranaryCommand
         var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
         if (parsed.Errors.Count > 0)
         {
-            foreach (var error in parsed.Errors) await Console.Error.WriteLineAsync(error.Message);
+            foreach (var message in parsed.Errors.Select(error => error.Message).Distinct()) await Console.Error.WriteLineAsync(message);
             await Console.Error.WriteLineAsync("Try --help.");
             return WrongArguments;
         }

@@ -1,6 +1,6 @@
+using Granary.Silo.Hosting;
 using Granary.Silo.Metrics;
 using Microsoft.Extensions.Options;
-using Granary.Silo.Hosting;
 
 namespace Granary.Silo.Gateway;
 

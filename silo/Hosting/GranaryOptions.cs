@@ -1,6 +1,4 @@
-using System.ComponentModel.DataAnnotations;
 using Granary.Engine.Onnx.Import;
-using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Hosting;
 
@@ -18,46 +16,36 @@ public sealed class GranaryOptions
     public string? CacheDirectory { get; set; }
 
     /// <summary>Replicas of each model on this silo.</summary>
-    [Range(1, 64)]
     public int Replicas { get; set; } = 1;
 
     /// <summary>Cores of each replica's engine.</summary>
     /// <value>Default 0: the machine's cores divided by the replicas.</value>
-    [Range(0, 1024)]
     public int Threads { get; set; }
 
     /// <summary>How weights are stored and multiplied.</summary>
-    [EnumDataType(typeof(WeightFormat))]
     public WeightFormat Quantize { get; set; } = WeightFormat.Float32;
 
     /// <summary>Most tokens of prompt and answer together.</summary>
     /// <value>Default 0: what the model was made for.</value>
-    [Range(0, 1 << 20)]
     public int ContextLength { get; set; }
 
     /// <summary>KV blocks of each replica.</summary>
     /// <value>Default 0: from the memory there is.</value>
-    [Range(0, 1 << 24)]
     public int KvBlocks { get; set; }
 
     /// <summary>Most tokens of one engine step, prompt and decode tokens together.</summary>
-    [Range(1, 65_536)]
     public int MaxTokensPerStep { get; set; } = 2048;
 
     /// <summary>Most sequences that take part in one step.</summary>
-    [Range(1, 1024)]
     public int MaxRunningSequences { get; set; } = 64;
 
     /// <summary>Most sequences admitted to a replica and not yet running; past it a replica refuses.</summary>
-    [Range(1, 65_536)]
     public int MaxQueuedSequences { get; set; } = 256;
 
     /// <summary>This silo's place in a cluster.</summary>
-    [ValidateObjectMembers]
     public ClusterOptions Cluster { get; set; } = new();
 
     /// <summary>The HTTP gateway's bounds.</summary>
-    [ValidateObjectMembers]
     public GatewayOptions Gateway { get; set; } = new();
 }
 
@@ -67,25 +55,20 @@ public sealed class ClusterOptions
     /// <summary>Redis that holds the cluster's membership; without it the silo is a cluster of its own.</summary>
     public string? Redis { get; set; }
 
-    [Required, StringLength(100, MinimumLength = 1)]
     public string ServiceId { get; set; } = "granary";
 
-    [Required, StringLength(100, MinimumLength = 1)]
     public string ClusterId { get; set; } = "granary";
 
     /// <summary>The silo's name, unique in the cluster.</summary>
     /// <value>Default: machine name and process id.</value>
-    [StringLength(100)]
     public string? SiloName { get; set; }
 
     /// <summary>Port for other silos.</summary>
     /// <value>Default 0: a free one when alone, 11111 in a cluster.</value>
-    [Range(0, 65_535)]
     public int SiloPort { get; set; }
 
     /// <summary>Port for clients of the cluster.</summary>
     /// <value>Default 0: none when alone, 30000 in a cluster.</value>
-    [Range(0, 65_535)]
     public int GatewayPort { get; set; }
 }
 
@@ -93,21 +76,14 @@ public sealed class ClusterOptions
 public sealed class GatewayOptions
 {
     /// <summary>Requests in progress; the next one is answered 429.</summary>
-    [Range(1, 1 << 20)]
     public int MaxConcurrentRequests { get; set; } = 512;
 
     /// <summary>Bytes of a request's body; a larger one is answered 413.</summary>
-    [Range(1024, 1 << 30)]
     public int MaxBodyBytes { get; set; } = 4 << 20;
 
     /// <summary>Seconds after which a request is ended wherever it is.</summary>
-    [Range(1, 86_400)]
     public int RequestTimeoutSeconds { get; set; } = 600;
 
     /// <summary>Choices of one request, over all its prompts.</summary>
-    [Range(1, 1024)]
     public int MaxChoices { get; set; } = 32;
 }
-
-[OptionsValidator]
-internal sealed partial class GranaryOptionsAttributes : IValidateOptions<GranaryOptions>;

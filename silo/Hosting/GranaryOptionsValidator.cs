@@ -2,23 +2,49 @@ using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Hosting;
 
-/// <summary>Checks every bound at start, nested values included, and rules that span two settings.</summary>
+/// <summary>Checks every setting at start; a message names setting, value and bound.</summary>
 internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
 {
-    private readonly GranaryOptionsAttributes _attributes = new();
+    private const int MaxNameLength = 100;
 
     public ValidateOptionsResult Validate(string? name, GranaryOptions options)
     {
-        var result = new ValidateOptionsResultBuilder();
-        result.AddResult(_attributes.Validate(GranaryOptions.Section, options));
+        var failures = new List<string>();
         for (var i = 0; i < options.Models.Count; i++)
         {
-            if (string.IsNullOrWhiteSpace(options.Models[i]))
-                result.AddError("is empty; it is a model's name, a folder, or NAME=FOLDER.", $"{GranaryOptions.Section}:Models:{i}");
+            if (string.IsNullOrWhiteSpace(options.Models[i])) failures.Add($"Granary:Models:{i} is empty; it must be a model's name, a folder, or NAME=FOLDER.");
         }
 
-        if (options.ContextLength is > 0 and < 16)
-            result.AddError($"is {options.ContextLength}; it is 0 for the model's own, or at least 16.", $"{GranaryOptions.Section}:ContextLength");
-        return result.Build();
+        Range("Replicas", options.Replicas, 1, 64);
+        Range("Threads", options.Threads, 0, 1024);
+        if (options.ContextLength != 0) Range("ContextLength", options.ContextLength, 16, 1 << 20);
+        Range("KvBlocks", options.KvBlocks, 0, 1 << 24);
+        Range("MaxTokensPerStep", options.MaxTokensPerStep, 1, 65_536);
+        Range("MaxRunningSequences", options.MaxRunningSequences, 1, 1024);
+        Range("MaxQueuedSequences", options.MaxQueuedSequences, 1, 65_536);
+        if (!Enum.IsDefined(options.Quantize)) failures.Add($"Granary:Quantize is {(int)options.Quantize}; it must be Float32, Int8 or Int4.");
+
+        Name("Cluster:ServiceId", options.Cluster.ServiceId);
+        Name("Cluster:ClusterId", options.Cluster.ClusterId);
+        if (options.Cluster.SiloName is { } siloName) Name("Cluster:SiloName", siloName);
+        Range("Cluster:SiloPort", options.Cluster.SiloPort, 0, 65_535);
+        Range("Cluster:GatewayPort", options.Cluster.GatewayPort, 0, 65_535);
+
+        Range("Gateway:MaxConcurrentRequests", options.Gateway.MaxConcurrentRequests, 1, 1 << 20);
+        Range("Gateway:MaxBodyBytes", options.Gateway.MaxBodyBytes, 1024, 1 << 30);
+        Range("Gateway:RequestTimeoutSeconds", options.Gateway.RequestTimeoutSeconds, 1, 86_400);
+        Range("Gateway:MaxChoices", options.Gateway.MaxChoices, 1, 1024);
+        return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
+
+        void Range(string key, int value, int min, int max)
+        {
+            if (value < min || value > max) failures.Add($"{GranaryOptions.Section}:{key} is {value}; it must be from {min} to {max}.");
+        }
+
+        void Name(string key, string value)
+        {
+            if (string.IsNullOrWhiteSpace(value) || value.Length > MaxNameLength)
+                failures.Add($"{GranaryOptions.Section}:{key} has {value.Length} characters; it must have 1 to {MaxNameLength}, not only spaces.");
+        }
     }
 }

@@ -1,11 +1,11 @@
-using Orleans;
-using Granary.GrainInterfaces.Errors;
-using Granary.GrainInterfaces.Models;
 using Granary.Engine.Onnx.Import;
 using Granary.Engine.Onnx.Templates;
 using Granary.Engine.Onnx.Tokenization;
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Models;
 using Granary.Silo.Serving;
 using Microsoft.Extensions.Options;
+using Orleans;
 
 namespace Granary.Silo.Hosting;
 

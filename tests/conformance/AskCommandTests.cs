@@ -60,7 +60,7 @@ public sealed class AskCommandTests : IDisposable
     [InlineData("--quantize int2 --ask x", "int2")]
     [InlineData("--replicas 0 --ask x", "--replicas is 0")]
     [InlineData("--urls ftp://x", "ftp://x")]
-    [InlineData("import", "DIR")]
+    [InlineData("import", "import")]
     public async Task WrongArguments_ExitWithTwo(string arguments, string shown)
     {
         var (code, output, error) = await RunAsync(arguments.Split(' '));

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Runtime.CompilerServices;
-using System.Threading.Channels;
 using Granary.Client;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Errors;
@@ -10,19 +9,10 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Granary.Tests.Conformance;
 
 /// <summary>What clients are told when the cluster is full, gone, slow or breaks, told by a scripted client behind the real gateway.</summary>
-public sealed class LimitTests : IAsyncLifetime
+public sealed class LimitTests(LimitTests.ScriptedSilo scripted) : IClassFixture<LimitTests.ScriptedSilo>
 {
-    private readonly ScriptedClient _client = new();
-    private RunningSilo _silo = null!;
-
-    public async Task InitializeAsync() => _silo = await RunningSilo.StartAsync(
-        new() { ["Granary:Gateway:MaxConcurrentRequests"] = "2", ["Granary:Gateway:RequestTimeoutSeconds"] = "1" },
-        services => services.AddSingleton<IGenerationClient>(_client));
-
-    public async Task DisposeAsync()
-    {
-        if (_silo is not null) await _silo.DisposeAsync();
-    }
+    private readonly ScriptedClient _client = scripted.Client;
+    private readonly RunningSilo _silo = scripted.Silo;
 
     public static TheoryData<string, int, string> Refusals => new()
     {
@@ -96,7 +86,10 @@ public sealed class LimitTests : IAsyncLifetime
         var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _client.Script = (_, token) => ForeverAsync(cancelled, token);
 
-        using var response = await _silo.Http.SendAsync(Api.Chat, Api.ChatBody("Hi", ("stream", stream)));
+        await using var silo = await RunningSilo.StartAsync(
+            new() { ["Granary:Gateway:RequestTimeoutSeconds"] = "1" }, services => services.AddSingleton<IGenerationClient>(_client));
+
+        using var response = await silo.Http.SendAsync(Api.Chat, Api.ChatBody("Hi", ("stream", stream)));
 
         if (stream)
             Assert.Equal("deadline_exceeded", (string?)Api.CheckError(Api.ReadFrames(await response.Content.ReadAsStringAsync())[^1])["code"]);
@@ -108,11 +101,8 @@ public sealed class LimitTests : IAsyncLifetime
     [Fact]
     public async Task TooManyRequests_Is429_UntilOneEnds()
     {
-        var gate = Channel.CreateUnbounded<TokenChunk>();
-        _client.Script = (_, token) => gate.Reader.ReadAllAsync(token);
+        _client.Script = (_, token) => ForeverAsync(new TaskCompletionSource(), token);
         var body = Api.ChatBody("Hi", ("stream", true));
-        gate.Writer.TryWrite(new() { TokenId = 100 });
-        gate.Writer.TryWrite(new() { TokenId = 100 });
         // Headers are sent with the first token: both are in progress.
         var first = await _silo.Http.SendAsync(Api.Chat, body);
         var second = await _silo.Http.SendAsync(Api.Chat, body);
@@ -165,7 +155,22 @@ public sealed class LimitTests : IAsyncLifetime
         }
     }
 
-    private sealed class ScriptedClient : IGenerationClient
+    public sealed class ScriptedSilo : IAsyncLifetime
+    {
+        public ScriptedClient Client { get; } = new();
+
+        public RunningSilo Silo { get; private set; } = null!;
+
+        public async Task InitializeAsync() => Silo = await RunningSilo.StartAsync(
+            new() { ["Granary:Gateway:MaxConcurrentRequests"] = "2" }, services => services.AddSingleton<IGenerationClient>(Client));
+
+        public async Task DisposeAsync()
+        {
+            if (Silo is not null) await Silo.DisposeAsync();
+        }
+    }
+
+    public sealed class ScriptedClient : IGenerationClient
     {
         public Func<GenerateRequest, CancellationToken, IAsyncEnumerable<TokenChunk>> Script { get; set; } = (_, _) => throw new InvalidOperationException("No script.");
 

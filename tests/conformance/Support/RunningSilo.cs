@@ -35,6 +35,7 @@ public sealed class RunningSilo : IAsyncDisposable
             ["Granary:CacheDirectory"] = cache,
             ["Granary:Threads"] = "1", // What exactness is promised for.
             ["Granary:KvBlocks"] = "512",
+            ["Granary:Cluster:ClusterId"] = $"test-{Guid.NewGuid():N}", // Silos of one process must not meet.
         };
         foreach (var (key, value) in settings ?? []) all[key] = value;
         var app = WebHost.Build(all, ["http://127.0.0.1:0"], LogLevel.Warning, configure);
