@@ -3,7 +3,7 @@ using Granary.Engine.Onnx.Import;
 
 namespace Granary.Silo.Serving;
 
-/// <summary>Shows on standard error how far an import is: a bar on a terminal, a line per phase and tenth elsewhere.</summary>
+/// <summary>Shows on standard error how far an import is: a bar on a terminal, elsewhere a line per phase, and per tenth of a large model.</summary>
 internal sealed class ImportProgressLog
 {
     private readonly Lock _lock = new();
@@ -14,6 +14,7 @@ internal sealed class ImportProgressLog
     public sealed class ImportReport(string model, Lock console) : IProgress<ImportProgress>, IDisposable
     {
         private const int BarWidth = 40;
+        private const long LargeBytes = 256 << 20; // Below it an import is over before a second line would be read.
         private readonly bool _terminal = !Console.IsErrorRedirected;
         private ImportPhase? _phase;
         private int _shown = -1;
@@ -23,7 +24,7 @@ internal sealed class ImportProgressLog
         {
             var percent = value.BytesTotal > 0 ? (int)(value.BytesDone * 100 / value.BytesTotal) : 0;
             // The bar moves by the percent, lines by the tenth: neither costs the import anything.
-            var step = value.Phase != ImportPhase.Writing ? 0 : _terminal ? percent : percent / 10 * 10;
+            var step = value.Phase != ImportPhase.Writing ? 0 : _terminal ? percent : value.BytesTotal < LargeBytes ? 0 : percent / 10 * 10;
             lock (console)
             {
                 if (value.Phase == _phase && step == _shown) return;
@@ -61,7 +62,7 @@ internal sealed class ImportProgressLog
         }
 
         private static string Line(string model, int percent, long total) =>
-            string.Create(CultureInfo.InvariantCulture, $"Importing {model}: {percent}% of {total / 1e6:0.0} MB");
+            string.Create(CultureInfo.InvariantCulture, $"Importing {model}: {(percent == 0 ? "" : $"{percent}% of ")}{total / 1e6:0.0} MB");
 
         private static string Bar(int percent) => $"[{new string('#', percent * BarWidth / 100).PadRight(BarWidth, '.')}]";
     }
