@@ -1,0 +1,170 @@
+using Granary.Engine;
+using Granary.Engine.Onnx.Import;
+using Granary.Tests.Support;
+using Granary.Tests.Unit.Engine;
+
+namespace Granary.Tests.Unit.Onnx.Exactness;
+
+/// <summary>
+/// The contract: the same request gives bit-identical logits, and so the same tokens, whatever else the engine does.
+/// Through the real engine and executor, on real models, in every weight format, with one intra-op thread.
+/// </summary>
+public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture<ExactnessTests.Models>
+{
+    private const string TinyAssistant = "tiny-assistant";
+    private const string Stories260K = "stories260K";
+
+    public static TheoryData<string, WeightFormat> Cases()
+    {
+        var cases = new TheoryData<string, WeightFormat>();
+        foreach (var format in Enum.GetValues<WeightFormat>())
+        {
+            cases.Add(TinyAssistant, format);
+            if (SharedData.Root is not null) cases.Add(Stories260K, format);
+        }
+
+        return cases;
+    }
+
+    public static TheoryData<string, WeightFormat, int> ChunkCases()
+    {
+        var cases = new TheoryData<string, WeightFormat, int>();
+        foreach (var data in Cases())
+        {
+            foreach (var budget in new[] { 1, 7, 16, 64 }) cases.Add((string)data[0], (WeightFormat)data[1], budget);
+        }
+
+        return cases;
+    }
+
+    /// <summary>Says so where the second model is not among the cases.</summary>
+    [SharedDataFact]
+    public void Cases_HoldBothModels() => Assert.Equal(6, Cases().Count);
+
+    [Theory, MemberData(nameof(Cases))]
+    public async Task Generate_AmongThirtyTwoArrivingInWaves_EqualsAlone(string name, WeightFormat format)
+    {
+        var model = models.Get(name, format);
+        var alone = await model.AloneAsync();
+        var executor = model.Open();
+        await using var engine = InferenceEngine.Start(new(), executor);
+
+        var random = new Random(5);
+        var order = Enumerable.Range(0, model.Requests.Length).ToArray();
+        random.Shuffle(order);
+        var handles = new ISequenceHandle[order.Length];
+        for (var i = 0; i < order.Length;)
+        {
+            var last = Math.Min(order.Length, i + random.Next(1, 9));
+            for (; i < last; i++) handles[order[i]] = engine.Submit(model.Requests[order[i]]);
+            await handles[order[last - 1]].WaitToReadAsync(); // The next wave meets this one in the middle of its answers.
+        }
+
+        var together = await Task.WhenAll(handles.Select(handle => handle.ReadAll()));
+
+        for (var i = 0; i < alone.Length; i++) alone[i].AssertSameTokens(together[i]);
+        AssertSameLogits(alone, executor);
+        Assert.True(executor.WidestStep >= 8, $"the widest step had {executor.WidestStep} sequences");
+        Assert.Equal(0, engine.Load.KvBlocksUsed);
+    }
+
+    [Theory, MemberData(nameof(ChunkCases))]
+    public async Task Generate_PromptsInChunks_EqualsAlone(string name, WeightFormat format, int tokensPerStep)
+    {
+        var model = models.Get(name, format);
+        var alone = (await model.AloneAsync())[..6];
+        var executor = model.Open();
+        await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = tokensPerStep }, executor);
+
+        var chunked = await Task.WhenAll(model.Requests[..6].Select(engine.Submit).ToArray().Select(handle => handle.ReadAll()));
+
+        for (var i = 0; i < alone.Length; i++) alone[i].AssertSameTokens(chunked[i]);
+        AssertSameLogits(alone, executor);
+        Assert.True(executor.PartialSteps > 0 && executor.LongestStep <= tokensPerStep, "prompts were taken in pieces");
+    }
+
+    [Theory, MemberData(nameof(Cases))]
+    public async Task Generate_PrefixInTheCache_EqualsAlone(string name, WeightFormat format)
+    {
+        var model = models.Get(name, format);
+        var alone = await model.AloneAsync();
+        var executor = model.Open();
+        await using var engine = InferenceEngine.Start(new(), executor);
+        foreach (var request in model.Requests) await engine.Submit(request).ReadAll();
+        executor.Rows.Clear();
+
+        var cached = 0;
+        for (var i = 0; i < alone.Length; i++)
+        {
+            var again = await engine.Submit(model.Requests[i]).ReadAll();
+            alone[i].AssertSameTokens(again);
+            cached += again[0].CachedPromptTokens;
+        }
+
+        AssertSameLogits(alone, executor);
+        Assert.True(cached > 32 * 30, $"only {cached} prompt tokens came from the cache");
+    }
+
+    [Theory, MemberData(nameof(Cases))]
+    public async Task Generate_Preempted_EqualsAlone(string name, WeightFormat format)
+    {
+        var model = models.Get(name, format);
+        var alone = await model.AloneAsync();
+        var executor = model.Open(blocks: 24);
+        await using var engine = InferenceEngine.Start(new(), executor);
+
+        var squeezed = await Task.WhenAll(model.Requests.Select(engine.Submit).ToArray().Select(handle => handle.ReadAll()));
+
+        for (var i = 0; i < alone.Length; i++) alone[i].AssertSameTokens(squeezed[i]);
+        AssertSameLogits(alone, executor);
+        Assert.True(engine.Load.Preemptions > 0, "blocks never ran out");
+    }
+
+    /// <summary>What a failover does: another engine gets the prompt and the tokens delivered so far.</summary>
+    [Theory, MemberData(nameof(Cases))]
+    public async Task Generate_ReplayedElsewhere_GoesOnAsUninterrupted(string name, WeightFormat format)
+    {
+        var model = models.Get(name, format);
+        var alone = await model.AloneAsync();
+        var executor = model.Open();
+        await using var engine = InferenceEngine.Start(new(), executor);
+
+        for (var i = 0; i < alone.Length; i++)
+        {
+            var delivered = EngineHarness.Ids(alone[i].Tokens)[..(1 + i % 7)];
+            if (delivered.Length >= alone[i].Tokens.Count) continue; // Its stop came first: nothing is left to replay.
+            var rest = await engine.Submit(model.Requests[i] with
+            {
+                PromptTokenIds = [.. model.Requests[i].PromptTokenIds, .. delivered],
+                ReplayedTokens = delivered.Length,
+            }).ReadAll();
+            alone[i].AssertSameTokens(rest, from: delivered.Length);
+        }
+
+        Assert.Subset(alone.SelectMany(generation => generation.Rows).ToHashSet(), executor.Rows);
+    }
+
+    /// <summary>Every row of logits that a request was sampled from alone was computed here too, and no other.</summary>
+    private static void AssertSameLogits(Generation[] alone, RecordingExecutor executor) =>
+        Assert.Equal(alone.SelectMany(generation => generation.Rows).ToHashSet(), executor.Rows);
+
+    /// <summary>Imports every case once.</summary>
+    public sealed class Models : IDisposable
+    {
+        private readonly TemporaryFolder _folder = new();
+        private readonly Dictionary<(string, WeightFormat), ExactnessModel> _models = [];
+
+        public ExactnessModel Get(string name, WeightFormat format)
+        {
+            if (!_models.TryGetValue((name, format), out var model))
+            {
+                var source = name == TinyAssistant ? EmbeddedModel.Folder : SharedData.Path("models", name);
+                _models[(name, format)] = model = new(source, format, _folder[$"{name}-{format}"]);
+            }
+
+            return model;
+        }
+
+        public void Dispose() => _folder.Dispose();
+    }
+}
