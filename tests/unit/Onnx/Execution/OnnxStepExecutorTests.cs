@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Granary.Engine.Execution;
 using Granary.Engine.Onnx.Execution;
 using Granary.Engine.Onnx.Import;
@@ -101,9 +100,8 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         using (var first = OnnxStepExecutor.Open(directory, new() { KvBlockCount = 8 })) Assert.True(first.IsPrepacked);
         var prepacked = Assert.Single(Directory.GetDirectories(Path.Combine(directory, "prepacked")));
         var written = File.GetLastWriteTimeUtc(Path.Combine(prepacked, ModelDescription.WeightsFileName));
-        var clock = Stopwatch.StartNew();
         using var second = OnnxStepExecutor.Open(directory, new() { KvBlockCount = 8 });
-        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(5), $"took {clock.Elapsed}");
+        Assert.True(second.IsPrepacked);
         Assert.Equal(written, File.GetLastWriteTimeUtc(Path.Combine(prepacked, ModelDescription.WeightsFileName)));
     }
 
