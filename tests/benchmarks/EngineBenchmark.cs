@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.Json;
 using Granary.Engine.Execution;
 using Granary.Engine.Onnx.Execution;
 using Granary.Engine.Onnx.Import;
@@ -16,7 +15,6 @@ namespace Granary.Tests.Benchmarks;
 /// </remarks>
 internal static class EngineBenchmark
 {
-    private const int Seed = 1;
     private const int PromptTokens = 512;
     private const int PastFrom = 128;
     private const int PastTo = 256;
@@ -25,21 +23,14 @@ internal static class EngineBenchmark
     private const int PrefillRuns = 5;
 
     private static readonly SyntheticShape Shape = SyntheticShape.Medium;
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     public static int Run(string[] arguments)
     {
         if (!TryParse(arguments, out var options)) return 2;
-        var cache = new ModelCache(Path.Combine(Path.GetTempPath(), "granary-benchmark"));
-        var source = Path.Combine(cache.Root, $"source-110m-{Seed}");
-        if (!File.Exists(Path.Combine(source, "model.safetensors")))
-        {
-            SyntheticModel.Write(source + ".tmp", Shape, Seed);
-            Directory.Move(source + ".tmp", source);
-        }
+        var (cache, source) = MediumModel.Prepare();
 
         var results = new List<Result>();
-        Console.WriteLine($"110M shape, random weights, seed {Seed}; tokens per second: median (best)");
+        Console.WriteLine($"110M shape, random weights, seed {MediumModel.Seed}; tokens per second: median (best)");
         Console.WriteLine("format   threads  read GB/s  load ms  " + string.Concat(options.Sequences.Select(b => $"{"decode " + b,-27}")) + "prefill 512");
         foreach (var threads in options.Threads)
         {
@@ -52,9 +43,7 @@ internal static class EngineBenchmark
             }
         }
 
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(options.Output))!);
-        File.WriteAllText(options.Output, JsonSerializer.Serialize(results, Indented));
-        Console.WriteLine($"Written to {options.Output}");
+        Report.Write(options.Output, results);
         return 0;
     }
 

@@ -3,11 +3,18 @@ using Granary.Tests.Benchmarks;
 return args switch
 {
     ["engine", .. var rest] => EngineBenchmark.Run(rest),
+    ["http", .. var rest] => await HttpBenchmark.RunAsync(rest),
+    ["startup", .. var rest] => await StartupBenchmark.RunAsync(rest),
     _ => Usage(),
 };
 
 static int Usage()
 {
-    Console.Error.WriteLine("Usage: dotnet run -c Release --project tests/benchmarks -- engine [--formats float32,int8,int4] [--threads 1,2] [--sequences 1,4,16,32] [--output FILE]");
+    Console.Error.WriteLine("""
+        Usage: dotnet run -c Release --project tests/benchmarks -- COMMAND
+          engine [--formats float32,int8,int4] [--threads 1,2] [--sequences 1,4,16,32] [--output FILE]
+          http [--output FILE]
+          startup [--output FILE]
+        """);
     return 2;
 }
