@@ -45,13 +45,19 @@ internal static class StartupBenchmark
     {
         var clock = Stopwatch.StartNew();
         using var silo = Start(cache, "--ask", "What is the capital of France?");
-        var drained = silo.StandardError.ReadToEndAsync();
-        var one = new char[1];
-        if (await silo.StandardOutput.ReadAsync(one) == 0) throw new InvalidOperationException($"The silo gave no answer: {await drained}");
-        var seconds = clock.Elapsed.TotalSeconds;
-        await silo.StandardOutput.ReadToEndAsync();
-        await silo.WaitForExitAsync();
-        return seconds;
+        try
+        {
+            var log = silo.StandardError.ReadToEndAsync();
+            if (await silo.StandardOutput.ReadAsync(new char[1], Patience()) == 0) throw new InvalidOperationException($"The silo gave no answer: {await log}");
+            var seconds = clock.Elapsed.TotalSeconds;
+            await silo.StandardOutput.ReadToEndAsync(Patience());
+            return seconds;
+        }
+        finally
+        {
+            silo.Kill();
+            await silo.WaitForExitAsync();
+        }
     }
 
     private static async Task<(long Resident, double Idle)> IdleAsync(string cache)
@@ -59,8 +65,10 @@ internal static class StartupBenchmark
         using var silo = Start(cache, "--urls", "http://127.0.0.1:0");
         try
         {
-            while (await silo.StandardOutput.ReadLineAsync() is { } line && !line.StartsWith("Ready", StringComparison.Ordinal))
+            var log = silo.StandardError.ReadToEndAsync(); // Read all along: a full pipe would stop the silo.
+            while (await silo.StandardOutput.ReadLineAsync(Patience()) is var line && line?.StartsWith("Ready", StringComparison.Ordinal) != true)
             {
+                if (line is null) throw new InvalidOperationException($"The silo ended before it was ready: {await log}");
             }
 
             await Task.Delay(Settle); // What starting left to do, compilation in the background above all, is not idling.
@@ -76,6 +84,8 @@ internal static class StartupBenchmark
             await silo.WaitForExitAsync();
         }
     }
+
+    private static CancellationToken Patience() => new CancellationTokenSource(TimeSpan.FromMinutes(2)).Token;
 
     private static Process Start(string cache, params string[] arguments)
     {
