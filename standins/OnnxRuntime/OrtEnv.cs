@@ -45,6 +45,10 @@ public sealed unsafe class OrtEnv : SafeHandle
 
     public string GetVersionString() => OrtTable.VersionString;
 
+    public void EnableTelemetryEvents() => OrtTable.Check(((delegate* unmanaged[Cdecl]<nint, nint>)OrtTable.Of(Entry.EnableTelemetryEvents))(handle));
+
+    public void DisableTelemetryEvents() => OrtTable.Check(((delegate* unmanaged[Cdecl]<nint, nint>)OrtTable.Of(Entry.DisableTelemetryEvents))(handle));
+
     protected override bool ReleaseHandle()
     {
         OrtTable.Release(Entry.ReleaseEnv, handle);

@@ -9,6 +9,8 @@ public sealed class AskCommandTests : IDisposable
 {
     private readonly string _cache = Directory.CreateTempSubdirectory("granary-ask-").FullName;
 
+    private string Home => Path.Combine(_cache, "home");
+
     public void Dispose() => Directory.Delete(_cache, recursive: true);
 
     [Fact]
@@ -20,6 +22,18 @@ public sealed class AskCommandTests : IDisposable
         Assert.Contains("Paris", output);
         var figures = error.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1];
         Assert.Matches(@"^\d+ prompt tokens, \d+ cached, \d+ generated, first after [\d.]+ ms, [\d.]+ tokens/s$", figures);
+    }
+
+    /// <summary>ONNX Runtime's official builds collect usage data, in the user's cache folder first, where nobody stops them.</summary>
+    [Fact]
+    public async Task Ask_CollectsNoUsageData()
+    {
+        Directory.CreateDirectory(Home);
+        var (code, _, error) = await RunAsync("--ask", "What is the capital of France?");
+
+        Assert.True(code == 0, error);
+        Assert.DoesNotContain(
+            Directory.EnumerateFileSystemEntries(Home, "*", SearchOption.AllDirectories), path => path.Contains("onnxruntime", StringComparison.OrdinalIgnoreCase));
     }
 
     [Fact]
@@ -95,6 +109,8 @@ public sealed class AskCommandTests : IDisposable
         };
         foreach (var argument in (string[])[Path.Combine(AppContext.BaseDirectory, "Granary.Silo.dll"), .. arguments]) start.ArgumentList.Add(argument);
         start.Environment["Granary__CacheDirectory"] = Path.Combine(_cache, "models");
+        start.Environment["HOME"] = start.Environment["XDG_CACHE_HOME"] = Home;
+        foreach (var quiet in (string[])["CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"]) start.Environment.Remove(quiet);
         using var process = Process.Start(start)!;
         var output = process.StandardOutput.ReadToEndAsync();
         var error = process.StandardError.ReadToEndAsync();

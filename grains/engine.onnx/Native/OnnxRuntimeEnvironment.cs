@@ -9,6 +9,9 @@ internal static unsafe class OnnxRuntimeEnvironment
     // The domain and its operators live as long as the process: sessions keep pointers into them.
     private static readonly Lazy<nint> Domain = new(CreateDomain);
 
+    // Before anything else of the library.
+    static OnnxRuntimeEnvironment() => RuntimeTelemetry.Disable();
+
     /// <summary>Options for a session that runs <paramref name="intraOpThreads"/> wide, with our operators registered.</summary>
     /// <remarks>
     /// Threads that wait do not spin: on shared cores a spinning pool costs its neighbours, and itself, most of their speed.

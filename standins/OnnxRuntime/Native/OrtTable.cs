@@ -9,6 +9,8 @@ internal enum Entry
     GetErrorCode = 1,
     GetErrorMessage = 2,
     CreateEnv = 3,
+    EnableTelemetryEvents = 5,
+    DisableTelemetryEvents = 6,
     CreateSession = 7,
     CreateSessionOptions = 10,
     SetOptimizedModelFilePath = 11,
