@@ -27,8 +27,9 @@ public sealed class ExactnessModel
     /// <summary>What each request gives with a fresh engine to itself: one step for its whole prompt, nothing shared.</summary>
     public Task<Generation[]> AloneAsync() => _alone.Value;
 
-    /// <summary>One intra-op thread: what the contract is stated for.</summary>
-    public RecordingExecutor Open(int blocks = 512) => new(OnnxStepExecutor.Open(_folder, new() { IntraOpThreads = 1, KvBlockCount = blocks }));
+    /// <param name="threads">One is what the contract is stated for.</param>
+    public RecordingExecutor Open(int blocks = 512, int threads = 1) =>
+        new(OnnxStepExecutor.Open(_folder, new() { IntraOpThreads = threads, KvBlockCount = blocks }));
 
     /// <summary>Prompts of 1 to 120 tokens; every other request draws with penalties and filters.</summary>
     private static EngineRequest Request(Random random, int index, int vocabulary) => new()

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Granary.Engine;
 using Granary.Engine.Onnx.Import;
 using Granary.Tests.Support;
@@ -142,6 +144,39 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
         }
 
         Assert.Subset(alone.SelectMany(generation => generation.Rows).ToHashSet(), executor.Rows);
+    }
+
+    /// <summary>Not promised by the runtime, and so worth knowing.</summary>
+    [Theory, MemberData(nameof(Cases))]
+    public async Task Generate_OnTwoThreads_EqualsOne(string name, WeightFormat format)
+    {
+        var model = models.Get(name, format);
+        var alone = await model.AloneAsync();
+        var executor = model.Open(threads: 2);
+        await using var engine = InferenceEngine.Start(new(), executor);
+
+        var together = await Task.WhenAll(model.Requests.Select(engine.Submit).ToArray().Select(handle => handle.ReadAll()));
+
+        for (var i = 0; i < alone.Length; i++) alone[i].AssertSameTokens(together[i]);
+        AssertSameLogits(alone, executor);
+    }
+
+    /// <summary>The three prompts together, against what another implementation generated from each.</summary>
+    [SharedDataFact]
+    public async Task Generate_Stories260K_ContinuesAsTheReference()
+    {
+        await using var engine = InferenceEngine.Start(new(), models.Get(Stories260K, WeightFormat.Float32).Open());
+        var references = new[] { 1, 2, 3 }
+            .Select(prompt => JsonNode.Parse(File.ReadAllText(SharedData.Path("models", "reference", $"stories260K-{prompt}.json")))!)
+            .Select(json => (Prompt: json["prompt_tokens"]!.Deserialize<int[]>()!, Ids: json["generated"]!.AsArray().Select(step => (int)step!["id"]!).ToArray()))
+            .ToArray();
+
+        var generated = await Task.WhenAll(references
+            .Select(reference => engine.Submit(EngineHarness.Request(reference.Prompt, reference.Ids.Length, temperature: 0)))
+            .ToArray()
+            .Select(handle => handle.ReadAll()));
+
+        for (var i = 0; i < references.Length; i++) Assert.Equal(references[i].Ids, EngineHarness.Ids(generated[i]));
     }
 
     /// <summary>Every row of logits that a request was sampled from alone was computed here too, and no other.</summary>
