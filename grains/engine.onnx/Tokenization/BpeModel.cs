@@ -20,7 +20,7 @@ internal sealed class BpeModel
     private readonly bool _byteLevel;
 
     public BpeModel(
-        Dictionary<string, int> vocabulary, Dictionary<long, BpeMerger.Merge> merges, string? unknownToken,
+        Dictionary<string, int> vocabulary, Dictionary<TokenPair, Merge> merges, string? unknownToken,
         bool byteFallback, bool fuseUnknown, bool ignoreMerges, bool byteLevel)
     {
         _vocabulary = vocabulary;

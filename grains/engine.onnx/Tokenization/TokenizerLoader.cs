@@ -60,7 +60,7 @@ internal static class TokenizerLoader
         var vocabulary = ReadVocabulary(vocabularyFile);
         var name = Path.GetFileName(mergesPath);
         if (new FileInfo(mergesPath).Length > TokenizerJson.MaxFileBytes) throw new TokenizerException($"{name} has more than {TokenizerJson.MaxFileBytes} bytes.");
-        var merges = new Dictionary<long, BpeMerger.Merge>();
+        var merges = new Dictionary<TokenPair, Merge>();
         var number = 0;
         foreach (var line in File.ReadLines(mergesPath))
         {
@@ -68,7 +68,7 @@ internal static class TokenizerLoader
             if (line.Length == 0 || (number == 1 && line.StartsWith("#version", StringComparison.Ordinal))) continue;
             var parts = line.Split(' ');
             if (parts.Length != 2) throw new TokenizerException($"{name}: line {number} is not two tokens.");
-            AddMerge(merges, vocabulary, parts[0], parts[1], what => new TokenizerException($"{name}: line {number} {what}."));
+            AddMerge(merges, vocabulary, parts[0], parts[1], number, what => new TokenizerException($"{name}: line {number} {what}."));
         }
 
         const string EndOfText = "<|endoftext|>";
@@ -101,9 +101,10 @@ internal static class TokenizerLoader
         return vocabulary.Count > 0 ? vocabulary : throw json.Bad("is empty");
     }
 
-    private static Dictionary<long, BpeMerger.Merge> ReadMerges(IEnumerable<TokenizerJson> items, Dictionary<string, int> vocabulary)
+    private static Dictionary<TokenPair, Merge> ReadMerges(IEnumerable<TokenizerJson> items, Dictionary<string, int> vocabulary)
     {
-        var merges = new Dictionary<long, BpeMerger.Merge>();
+        var merges = new Dictionary<TokenPair, Merge>();
+        var rank = 0;
         foreach (var item in items)
         {
             string left, right;
@@ -120,18 +121,19 @@ internal static class TokenizerLoader
                 (left, right) = (pair[..space], pair[(space + 1)..]);
             }
 
-            AddMerge(merges, vocabulary, left, right, item.Bad);
+            AddMerge(merges, vocabulary, left, right, rank++, item.Bad);
         }
 
         return merges;
     }
 
+    /// <param name="rank">Place in the list; a pair that stands there twice counts at its later place.</param>
     private static void AddMerge(
-        Dictionary<long, BpeMerger.Merge> merges, Dictionary<string, int> vocabulary, string left, string right, Func<string, TokenizerException> bad)
+        Dictionary<TokenPair, Merge> merges, Dictionary<string, int> vocabulary, string left, string right, int rank, Func<string, TokenizerException> bad)
     {
         if (!vocabulary.TryGetValue(left, out var leftId) || !vocabulary.TryGetValue(right, out var rightId)) throw bad("merges a token that the vocabulary lacks");
         if (!vocabulary.TryGetValue(left + right, out var id)) throw bad("merges into a token that the vocabulary lacks");
-        merges[BpeMerger.Key(leftId, rightId)] = new BpeMerger.Merge(merges.Count, id);
+        merges[new TokenPair(leftId, rightId)] = new Merge(rank, id);
     }
 
     private static AddedToken ReadAdded(TokenizerJson json)

@@ -5,8 +5,7 @@ internal sealed record TokenizerParts
 {
     public required Dictionary<string, int> Vocabulary { get; init; }
 
-    /// <summary>By left id × 2^32 + right id.</summary>
-    public required Dictionary<long, BpeMerger.Merge> Merges { get; init; }
+    public required Dictionary<TokenPair, Merge> Merges { get; init; }
 
     public string? UnknownToken { get; init; }
     public bool ByteFallback { get; init; }

@@ -12,8 +12,8 @@ internal static class WordMark
         var text = parts.Vocabulary.ToDictionary(entry => entry.Value, entry => entry.Key);
         foreach (var pair in parts.Merges.Keys)
         {
-            var left = text[(int)(pair >> 32)];
-            var right = text[(int)(pair & uint.MaxValue)];
+            var left = text[pair.Left];
+            var right = text[pair.Right];
             if (left[^1] != Mark && right[0] == Mark) return null;
         }
 
