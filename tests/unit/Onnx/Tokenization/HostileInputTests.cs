@@ -14,6 +14,17 @@ public sealed class HostileInputTests
         Assert.Equal(text, tokenizer.Decode(tokenizer.Encode(text)));
     }
 
+    /// <summary>A megabyte of whatever repeats comes back whole; each pattern takes a path of its own through the pipeline.</summary>
+    [SharedDataTheory]
+    [InlineData("ab"), InlineData(" "), InlineData("\n"), InlineData(" \n"), InlineData("7"), InlineData("1234567890"), InlineData("'"), InlineData("!?")]
+    [InlineData("\u0301"), InlineData("\ud83d\udc69\u200d"), InlineData("\u2581"), InlineData("<|endoftext|>"), InlineData("<|endoftext")]
+    public void Encode_MegabyteOfOnePattern_ComesBack(string unit)
+    {
+        var tokenizer = TextTokenizer.Load(SharedData.Path("tokenizers", "gpt2"));
+        var text = string.Concat(Enumerable.Repeat(unit, (1 << 20) / unit.Length));
+        Assert.True(text == tokenizer.Decode(tokenizer.Encode(text), skipSpecialTokens: false));
+    }
+
     [Theory]
     [InlineData("{", "tokenizer.json")]
     [InlineData("""{"model":{"type":"WordPiece"}}""", "model")]
