@@ -2,7 +2,7 @@ using Granary.GrainInterfaces;
 
 namespace Granary.Client;
 
-/// <summary>Generates one choice on whichever replica answers soonest.</summary>
+/// <summary>Generates and embeds, in token ids, on whichever replica answers soonest.</summary>
 /// <remarks>Safe for any thread; one instance serves all requests.</remarks>
 public interface IGenerationClient
 {
@@ -14,4 +14,13 @@ public interface IGenerationClient
     /// <exception cref="GrainInterfaces.Errors.ReplicaFailedException">The replica was lost; what was delivered is right.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, CancellationToken cancellationToken = default);
+
+    /// <summary>Pools the hidden states of one text into a vector.</summary>
+    /// <exception cref="GrainInterfaces.Errors.ModelNotReadyException">No replica of the model is ready.</exception>
+    /// <exception cref="GrainInterfaces.Errors.ReplicaSaturatedException">All replicas that were asked are full.</exception>
+    /// <exception cref="GrainInterfaces.Errors.RequestRefusedException">A value of the request is out of its bounds.</exception>
+    /// <exception cref="GrainInterfaces.Errors.ReplicaFailedException">The replica was lost.</exception>
+    /// <exception cref="TimeoutException">The request's deadline passed.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
+    Task<EmbedResult> EmbedAsync(EmbedRequest request, CancellationToken cancellationToken = default);
 }

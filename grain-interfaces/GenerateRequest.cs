@@ -41,4 +41,13 @@ public sealed record GenerateRequest
     /// <summary>Which of a request's choices this is; part of the sampler's randomness.</summary>
     [Id(7)]
     public int Choice { get; init; }
+
+    /// <summary>Names the choices of one prompt that run side by side; they go to one replica and share the prompt's KV. Null for a choice of its own.</summary>
+    [Id(8)]
+    public string? Group { get; init; }
+
+    /// <summary>How many of the likeliest tokens to report with each token of the prompt; null reports none of the prompt at all, 0 only the prompt's own tokens.</summary>
+    /// <remarks>The whole prompt is computed for it: nothing is taken from the cache. It is what lets <see cref="SamplingOptions.MaxTokens"/> be 0.</remarks>
+    [Id(9)]
+    public int? PromptLogprobs { get; init; }
 }

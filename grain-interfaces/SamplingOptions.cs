@@ -10,7 +10,7 @@ namespace Granary.GrainInterfaces;
 [GenerateSerializer, Immutable, Alias("granary.sampling-options")]
 public sealed record SamplingOptions
 {
-    /// <summary>Most tokens to generate, at least 1; prompt and generated tokens together stay within the model's context.</summary>
+    /// <summary>Most tokens to generate, at least 1 (0 where only <see cref="GenerateRequest.PromptLogprobs"/> are wanted); prompt and generated tokens together stay within the model's context.</summary>
     [Id(0)]
     public required int MaxTokens { get; init; }
 

@@ -34,6 +34,10 @@ public readonly record struct TokenChunk
     /// <summary>Log-probabilities, when they were asked for.</summary>
     [Id(5)]
     public TokenLogprobs? Logprobs { get; init; }
+
+    /// <summary>On a sequence's first chunk, when they were asked for: one entry for each prompt token but the first, which nothing precedes.</summary>
+    [Id(6)]
+    public TokenLogprobs[]? PromptLogprobs { get; init; }
 }
 
 /// <summary>Natural logarithms of probabilities, from the logits after bias and penalties and before temperature and filters.</summary>

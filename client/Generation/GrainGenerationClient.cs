@@ -62,6 +62,8 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
         }
     }
 
+    public Task<EmbedResult> EmbedAsync(EmbedRequest request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
     /// <summary>A stream whose first chunk has arrived.</summary>
     private async Task<GenerationStream> OpenAsync(GenerateRequest request, CancellationToken cancellationToken)
     {

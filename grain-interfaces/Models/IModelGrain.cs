@@ -20,6 +20,16 @@ public interface IModelGrain : IGrainWithStringKey
     [AlwaysInterleave, Alias("status")]
     Task<ModelStatus> GetStatusAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>What the model is, to whoever wants to ask it.</summary>
+    /// <exception cref="Errors.ModelNotReadyException">No silo of the cluster has opened it yet.</exception>
+    [AlwaysInterleave, Alias("card")]
+    Task<ModelCard> GetCardAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>The files to tokenize with, megabytes: ask once and keep them by fingerprint.</summary>
+    /// <exception cref="Errors.ModelNotReadyException">No silo of the cluster has opened it yet.</exception>
+    [AlwaysInterleave, Alias("text-files")]
+    Task<ModelTextFiles> GetTextFilesAsync(CancellationToken cancellationToken = default);
+
     /// <summary>A worker tells that a replica's life ended by a failure; lives that are not the current one are ignored.</summary>
     [Alias("report-ended")]
     Task ReportEndedAsync(ReplicaLife life, CancellationToken cancellationToken = default);

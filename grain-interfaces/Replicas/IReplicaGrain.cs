@@ -19,6 +19,16 @@ public interface IReplicaGrain : IGrainWithStringKey
     [Alias("generate")]
     IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, long epoch, CancellationToken cancellationToken = default);
 
+    /// <summary>Pools the hidden states of a text into one vector. Cancelling it frees what it holds.</summary>
+    /// <param name="request">What to embed.</param>
+    /// <param name="epoch">The life the ticket named; another life refuses.</param>
+    /// <exception cref="Errors.ReplicaSaturatedException">The admission queue is full; nothing was started.</exception>
+    /// <exception cref="Errors.EpochMismatchException">The replica is in another life; nothing was started.</exception>
+    /// <exception cref="Errors.RequestRefusedException">The request can never run here: a value is out of its bounds.</exception>
+    /// <exception cref="Errors.ReplicaFailedException">The engine failed while the sequence ran.</exception>
+    [AlwaysInterleave, ResponseTimeout("00:30:00"), Alias("embed")]
+    Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default);
+
     /// <summary>The engine's load and measured speed, read without waiting for anything.</summary>
     /// <exception cref="Errors.ModelNotReadyException">No engine of this replica lives here.</exception>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("load")]

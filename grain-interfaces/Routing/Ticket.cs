@@ -24,6 +24,10 @@ public sealed record RouteRequest
     /// <summary>Lives of replicas that already refused or lost this request.</summary>
     [Id(4)]
     public ReplicaLife[] Excluded { get; init; } = [];
+
+    /// <summary>Requests of one group go to one replica as long as it takes them (<see cref="GenerateRequest.Group"/>); null for none.</summary>
+    [Id(5)]
+    public string? Group { get; init; }
 }
 
 /// <summary>One life of one replica.</summary>

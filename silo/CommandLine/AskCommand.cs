@@ -36,7 +36,7 @@ internal static class AskCommand
         }
     }
 
-    private static async Task AnswerAsync(IGenerationClient client, ServedModel model, Question question, CancellationToken cancellationToken)
+    private static async Task AnswerAsync(IGenerationClient client, TextModel model, Question question, CancellationToken cancellationToken)
     {
         var request = CreateRequest(model, question);
         var text = new TextAssembler(model.Tokenizer, []);
@@ -69,7 +69,7 @@ internal static class AskCommand
     }
 
     /// <exception cref="ModelPromptException">The question does not fit the model.</exception>
-    private static GenerateRequest CreateRequest(ServedModel model, Question question)
+    private static GenerateRequest CreateRequest(TextModel model, Question question)
     {
         if (!question.Raw && model.Template is null) throw new ModelPromptException($"Model {model.Name} has no chat template; give --raw.");
         var prompt = question.Raw
@@ -82,7 +82,7 @@ internal static class AskCommand
                 $"The prompt has {prompt.Length} tokens; with {question.MaxTokens ?? 1} to generate, the context of {model.ContextLength} tokens is exceeded.");
         }
 
-        var defaults = model.Description.Defaults;
+        var defaults = model.Card.Defaults;
         return new GenerateRequest
         {
             RequestId = $"ask-{Guid.NewGuid():N}",

@@ -1,8 +1,8 @@
 using System.CommandLine;
 using Granary.Engine.Onnx.Import;
-using Granary.Engine.Onnx.Templates;
-using Granary.Engine.Onnx.Tokenization;
 using Granary.GrainInterfaces.Errors;
+using Granary.Text.Templates;
+using Granary.Text.Tokenization;
 using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.CommandLine;

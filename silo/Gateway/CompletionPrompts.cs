@@ -1,6 +1,6 @@
 using System.Text.Json;
-using Granary.Engine.Onnx.Tokenization;
-using Granary.Silo.Serving;
+using Granary.Client;
+using Granary.Text.Tokenization;
 
 namespace Granary.Silo.Gateway;
 
@@ -10,7 +10,7 @@ internal static class CompletionPrompts
     private const string Name = "prompt";
 
     /// <exception cref="ApiException">It is none of these, or there are too many.</exception>
-    public static int[][] Read(RequestFields fields, ServedModel model, int maxPrompts)
+    public static int[][] Read(RequestFields fields, TextModel model, int maxPrompts)
     {
         if (!fields.TryGet(Name, out var value)) throw ApiException.Invalid(Name, $"{Name} is missing; it must be text or token ids.");
         if (value.ValueKind == JsonValueKind.String) return [ReadOne(Name, value, model)];
@@ -21,7 +21,7 @@ internal static class CompletionPrompts
         return [.. value.EnumerateArray().Select((prompt, i) => ReadOne($"{Name}[{i}]", prompt, model))];
     }
 
-    private static int[] EncodeText(ServedModel model, string text)
+    private static int[] EncodeText(TextModel model, string text)
     {
         try
         {
@@ -33,7 +33,7 @@ internal static class CompletionPrompts
         }
     }
 
-    private static int[] ReadOne(string place, JsonElement value, ServedModel model)
+    private static int[] ReadOne(string place, JsonElement value, TextModel model)
     {
         var ids = value.ValueKind switch
         {
@@ -41,7 +41,7 @@ internal static class CompletionPrompts
             // More ids than the context holds are refused before they are all read.
             JsonValueKind.Array when value.GetArrayLength() > model.ContextLength => throw ApiException.ContextLengthExceeded(
                 Name, $"{place} has {value.GetArrayLength()} tokens; the context holds {model.ContextLength}."),
-            JsonValueKind.Array => TokenIds.Read(Name, value, model.Description.VocabularySize),
+            JsonValueKind.Array => TokenIds.Read(Name, value, model.Card.VocabularySize),
             _ => throw ApiException.Invalid(Name, $"{place} is neither text nor a list of token ids."),
         };
         return ids.Length > 0 ? ids : throw ApiException.Invalid(Name, $"{place} is empty; it must have at least one token.");

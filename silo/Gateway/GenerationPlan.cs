@@ -1,12 +1,12 @@
+using Granary.Client;
 using Granary.GrainInterfaces;
-using Granary.Silo.Serving;
 
 namespace Granary.Silo.Gateway;
 
 /// <summary>A validated request: what to generate, and how the client wants to read it.</summary>
 internal sealed record GenerationPlan
 {
-    public required ServedModel Model { get; init; }
+    public required TextModel Model { get; init; }
 
     /// <summary>The response's id; with a choice's index it names a sequence.</summary>
     public required string Id { get; init; }

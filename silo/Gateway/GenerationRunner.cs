@@ -1,7 +1,6 @@
 using Granary.Client;
 using Granary.GrainInterfaces;
 using Granary.Silo.Metrics;
-using Granary.Silo.Serving;
 
 namespace Granary.Silo.Gateway;
 

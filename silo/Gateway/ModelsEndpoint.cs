@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Granary.Client;
 using Granary.Silo.Serving;
 
 namespace Granary.Silo.Gateway;
@@ -27,12 +28,12 @@ internal sealed class ModelsEndpoint(ModelCatalog catalog)
         return Json.WriteAsync(context.Response, catalog.FindOpen(name) ?? throw ApiException.ModelNotFound(name), Write);
     }
 
-    private static void Write(Utf8JsonWriter json, ServedModel model)
+    private static void Write(Utf8JsonWriter json, TextModel model)
     {
         json.WriteStartObject();
         json.WriteString("id"u8, model.Name);
         json.WriteString("object"u8, "model"u8);
-        json.WriteNumber("created"u8, model.Created.ToUnixTimeSeconds());
+        json.WriteNumber("created"u8, model.Card.Created.ToUnixTimeSeconds());
         json.WriteString("owned_by"u8, "granary"u8);
         json.WriteNumber("max_model_len"u8, model.ContextLength);
         json.WriteEndObject();

@@ -1,10 +1,11 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Granary.Engine.Onnx.Templates;
-using Granary.Engine.Onnx.Tokenization;
+using Granary.Client;
 using Granary.GrainInterfaces;
 using Granary.Silo.Hosting;
 using Granary.Silo.Serving;
+using Granary.Text.Templates;
+using Granary.Text.Tokenization;
 using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Gateway;
@@ -49,7 +50,7 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
     }
 
     private GenerationPlan Create(
-        RequestFields fields, ServedModel model, string operation, string idPrefix, int[][] prompts, string maxTokensField, int? logprobs, int? defaultMaxTokens, long arrived)
+        RequestFields fields, TextModel model, string operation, string idPrefix, int[][] prompts, string maxTokensField, int? logprobs, int? defaultMaxTokens, long arrived)
     {
         var perPrompt = fields.GetInteger("n", 1, Math.Max(1, _limits.MaxChoices / prompts.Length)) ?? 1;
         var stream = fields.GetBoolean("stream", false);
@@ -82,7 +83,7 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
         };
     }
 
-    private static int[] EncodeChat(ServedModel model, JsonArray messages)
+    private static int[] EncodeChat(TextModel model, JsonArray messages)
     {
         try
         {
@@ -98,7 +99,7 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
         }
     }
 
-    private ServedModel FindModel(RequestFields fields)
+    private TextModel FindModel(RequestFields fields)
     {
         var name = fields.GetString("model", 256)
             ?? (catalog.Names.Count == 1 ? catalog.Names[0] : throw ApiException.Invalid("model", "model is missing; several are served."));
@@ -106,7 +107,7 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
         return catalog.FindOpen(name) ?? throw ApiException.NotReady($"Model {name} is loading.", TimeSpan.FromSeconds(1));
     }
 
-    private static int ReadMaxTokens(RequestFields fields, string name, ServedModel model, int[] prompt, string promptField, int? fallback)
+    private static int ReadMaxTokens(RequestFields fields, string name, TextModel model, int[] prompt, string promptField, int? fallback)
     {
         var context = model.ContextLength;
         var room = context - prompt.Length;

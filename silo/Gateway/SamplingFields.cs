@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
+using Granary.Client;
 using Granary.GrainInterfaces;
-using Granary.Silo.Serving;
 
 namespace Granary.Silo.Gateway;
 
@@ -15,10 +15,10 @@ internal static class SamplingFields
     /// <param name="maxTokens">Read by the caller, who knows the endpoint's name for it and the prompt's length.</param>
     /// <param name="topLogprobs">Null for none at all.</param>
     /// <exception cref="ApiException">A value is out of its bounds.</exception>
-    public static SamplingOptions Read(RequestFields fields, ServedModel model, int maxTokens, int? topLogprobs)
+    public static SamplingOptions Read(RequestFields fields, TextModel model, int maxTokens, int? topLogprobs)
     {
-        var defaults = model.Description.Defaults;
-        var vocabulary = model.Description.VocabularySize;
+        var defaults = model.Card.Defaults;
+        var vocabulary = model.Card.VocabularySize;
         return new SamplingOptions
         {
             MaxTokens = maxTokens,

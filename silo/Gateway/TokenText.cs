@@ -1,4 +1,4 @@
-using Granary.Engine.Onnx.Tokenization;
+using Granary.Text.Tokenization;
 
 namespace Granary.Silo.Gateway;
 

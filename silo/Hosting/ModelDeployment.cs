@@ -1,9 +1,9 @@
 using Granary.Engine.Onnx.Import;
-using Granary.Engine.Onnx.Templates;
-using Granary.Engine.Onnx.Tokenization;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.Silo.Serving;
+using Granary.Text.Templates;
+using Granary.Text.Tokenization;
 using Microsoft.Extensions.Options;
 using Orleans;
 

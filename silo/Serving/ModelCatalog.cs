@@ -1,8 +1,10 @@
 using System.Collections.Frozen;
+using Granary.Client;
 using Granary.Engine.Onnx.Import;
-using Granary.Engine.Onnx.Templates;
-using Granary.Engine.Onnx.Tokenization;
+using Granary.GrainInterfaces.Models;
 using Granary.Silo.Hosting;
+using Granary.Text.Templates;
+using Granary.Text.Tokenization;
 using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Serving;
@@ -42,14 +44,14 @@ internal sealed class ModelCatalog
 
     /// <summary>The model's text side.</summary>
     /// <exception cref="ModelImportException">No such model, or its files are at fault.</exception>
-    public Task<ServedModel> GetServedAsync(string name) => Find(name).Served.Value;
+    public Task<TextModel> GetServedAsync(string name) => Find(name).Served.Value;
 
     /// <summary>Opens the model to requests, within the context that its replicas have room for.</summary>
-    public void Open(ServedModel model, int replicaContext) =>
-        Find(model.Name).Opened = model with { ContextLength = Math.Min(model.ContextLength, replicaContext) };
+    public void Open(TextModel model, int replicaContext) =>
+        Find(model.Name).Opened = model with { Card = model.Card with { ContextLength = Math.Min(model.ContextLength, replicaContext) } };
 
     /// <summary>The model's text side once it takes requests; null for an unknown name and while it is being deployed.</summary>
-    public ServedModel? FindOpen(string name) => _entries.GetValueOrDefault(name)?.Opened;
+    public TextModel? FindOpen(string name) => _entries.GetValueOrDefault(name)?.Opened;
 
     public bool Contains(string name) => _entries.ContainsKey(name);
 
@@ -60,7 +62,7 @@ internal sealed class ModelCatalog
 
     private sealed class Entry
     {
-        private ServedModel? _opened;
+        private TextModel? _opened;
 
         public Entry(ModelSource source, GranaryOptions options, ImportProgressLog progress)
         {
@@ -70,9 +72,9 @@ internal sealed class ModelCatalog
 
         public Lazy<Task<ImportedModel>> Imported { get; }
 
-        public Lazy<Task<ServedModel>> Served { get; }
+        public Lazy<Task<TextModel>> Served { get; }
 
-        public ServedModel? Opened { get => Volatile.Read(ref _opened); set => Volatile.Write(ref _opened, value); }
+        public TextModel? Opened { get => Volatile.Read(ref _opened); set => Volatile.Write(ref _opened, value); }
 
         private static ImportedModel Import(ModelSource source, GranaryOptions options, ImportProgressLog progress)
         {
@@ -85,7 +87,7 @@ internal sealed class ModelCatalog
                 source.Directory, new ImportOptions { Weights = options.Quantize, ContextLength = options.ContextLength }, report, CancellationToken.None);
         }
 
-        private static ServedModel Read(ModelSource source, GranaryOptions options, ImportedModel imported)
+        private static TextModel Read(ModelSource source, GranaryOptions options, ImportedModel imported)
         {
             var description = imported.Description;
             if (options.ContextLength > description.ContextLength)
@@ -94,14 +96,22 @@ internal sealed class ModelCatalog
                     $"Granary:ContextLength is {options.ContextLength}; model '{source.Name}' was made for at most {description.ContextLength} tokens.");
             }
 
-            return new ServedModel
+            return new TextModel
             {
-                Name = source.Name,
-                Description = description,
+                Card = new ModelCard
+                {
+                    Name = source.Name,
+                    Fingerprint = description.Fingerprint,
+                    ContextLength = options.ContextLength == 0 ? description.ContextLength : options.ContextLength,
+                    VocabularySize = description.VocabularySize,
+                    HiddenSize = description.HiddenSize,
+                    Created = new DateTimeOffset(File.GetLastWriteTimeUtc(Path.Combine(imported.Directory, ModelDescription.FileName))),
+                    Defaults = new(
+                        description.Defaults.Temperature, description.Defaults.TopK, description.Defaults.TopP, description.Defaults.MinP,
+                        description.Defaults.RepetitionPenalty),
+                },
                 Tokenizer = TextTokenizer.Load(imported.Directory),
                 Template = ChatTemplate.Load(imported.Directory),
-                ContextLength = options.ContextLength == 0 ? description.ContextLength : options.ContextLength,
-                Created = new DateTimeOffset(File.GetLastWriteTimeUtc(Path.Combine(imported.Directory, ModelDescription.FileName))),
             };
         }
     }

@@ -172,6 +172,8 @@ public sealed class LimitTests(LimitTests.ScriptedSilo scripted) : IClassFixture
 
     public sealed class ScriptedClient : IGenerationClient
     {
+        public Task<EmbedResult> EmbedAsync(EmbedRequest request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
         public Func<GenerateRequest, CancellationToken, IAsyncEnumerable<TokenChunk>> Script { get; set; } = (_, _) => throw new InvalidOperationException("No script.");
 
         public IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, CancellationToken cancellationToken = default) => Script(request, cancellationToken);

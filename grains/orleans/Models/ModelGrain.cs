@@ -52,6 +52,10 @@ internal sealed partial class ModelGrain(
         return Status();
     }
 
+    public Task<ModelCard> GetCardAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
+    public Task<ModelTextFiles> GetTextFilesAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
     public Task<ModelStatus> GetStatusAsync(CancellationToken cancellationToken = default) => Task.FromResult(Status());
 
     public async Task ReportEndedAsync(ReplicaLife life, CancellationToken cancellationToken = default)

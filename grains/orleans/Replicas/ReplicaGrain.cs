@@ -45,6 +45,8 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         if (!ended) throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no end of the sequence.");
     }
 
+    public Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
     public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default)
     {
         var replica = engines.Find(ReplicaId);

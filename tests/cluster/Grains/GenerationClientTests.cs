@@ -204,6 +204,8 @@ public sealed class GenerationClientTests
             public IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, long epoch, CancellationToken cancellationToken = default) =>
                 world._replica(id, epoch);
 
+            public Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
             public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
         }
 

@@ -3,10 +3,10 @@ using System.Text.Json.Nodes;
 using Granary.Engine;
 using Granary.Engine.Onnx.Execution;
 using Granary.Engine.Onnx.Import;
-using Granary.Engine.Onnx.Templates;
-using Granary.Engine.Onnx.Tokenization;
 using Granary.Tests.Support;
 using Granary.Tests.Unit.Engine;
+using Granary.Text.Templates;
+using Granary.Text.Tokenization;
 
 namespace Granary.Tests.Unit.Onnx.Exactness;
 
