@@ -11,6 +11,7 @@ internal static class WebHost
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         GranaryHost.Configure(builder, settings, quietest);
         builder.Services.AddGranaryGateway();
+        ListenAddresses.RefuseOpen(urls, GranaryHost.Read(builder.Configuration).Gateway);
         configure?.Invoke(builder.Services);
         builder.WebHost.UseKestrelCore().UseUrls(urls);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
