@@ -27,7 +27,7 @@ internal sealed record GatewayResult(
     int Gen0, int Gen1, int Gen2, double PauseMilliseconds)
 {
     /// <summary>Too far behind for its latencies to be of a steady state.</summary>
-    public bool IsSaturated => TokensPerSecond < 0.95 * OfferedTokensPerSecond;
+    public bool IsSaturated => TokensPerSecond < 0.9 * OfferedTokensPerSecond;
 
     /// <param name="server">What the process that answered used up in the window.</param>
     /// <param name="client">What the client used up; null where there is none.</param>
@@ -39,7 +39,7 @@ internal sealed record GatewayResult(
         var whole = traces.Where(trace => trace.Count == load.MaxTokens).ToArray();
         if (whole.Length != traces.Length) throw new InvalidOperationException($"{traces.Length - whole.Length} of {traces.Length} answers lack tokens.");
         return new(
-            side, load.Rate, traces.Length, load.Rate * load.MaxTokens, window.Tokens / seconds, Steps(log, whole),
+            side, load.Rate, traces.Length, traces.Length * load.MaxTokens / seconds, window.Tokens / seconds, Steps(log, whole),
             Percentiles.Of([.. whole.Select(t => Milliseconds(log.SubmittedAt(t.Number) - t.Sent + t.Tokens[0] - log.ReadyAt(t.Number, 0)))]),
             Percentiles.Of([.. whole.Select(t => Milliseconds(t.Tokens[0] - t.Sent))]),
             Percentiles.Of([.. whole.SelectMany(t => t.Tokens.ToArray().Select((token, i) => Milliseconds(token - log.ReadyAt(t.Number, i))))]),
