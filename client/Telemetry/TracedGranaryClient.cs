@@ -5,7 +5,7 @@ namespace Granary.Client;
 
 /// <summary>Tells of every call as an activity, whichever way it goes. Texts are never part of it.</summary>
 /// <param name="endpoint">The gateway; null over grains.</param>
-internal sealed class TracedGranaryClient(GranaryClient inner, Uri? endpoint) : GranaryClient
+internal sealed class TracedGranaryClient(GranaryClient inner, Uri? endpoint) : GranaryClient, IDisposable
 {
     public override Uri? Endpoint => endpoint;
 
@@ -49,6 +49,9 @@ internal sealed class TracedGranaryClient(GranaryClient inner, Uri? endpoint) : 
         inner.DetokenizeAsync(model, ids, cancellationToken);
 
     public override ValueTask DisposeAsync() => inner.DisposeAsync();
+
+    /// <summary>For containers that are not disposed asynchronously; there is nothing to wait for.</summary>
+    public void Dispose() => inner.DisposeAsync().AsTask().GetAwaiter().GetResult();
 
     private async IAsyncEnumerable<GenerationUpdate> TraceAsync(
         string operation, string? model, GenerationSettings settings, Func<IAsyncEnumerable<GenerationUpdate>> run,
