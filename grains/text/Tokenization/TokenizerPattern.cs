@@ -11,7 +11,7 @@ internal abstract class TokenizerPattern
     /// <summary>Adds start and length of every match in <paramref name="text"/>.</summary>
     public abstract void FindAll(string text, int start, int length, List<(int Start, int Length)> matches);
 
-    public string Replace(string text, string content)
+    public virtual string Replace(string text, string content)
     {
         var matches = new List<(int Start, int Length)>();
         FindAll(text, 0, text.Length, matches);
@@ -63,6 +63,8 @@ internal abstract class TokenizerPattern
 
     private sealed class Literal(string literal) : TokenizerPattern
     {
+        public override string Replace(string text, string content) => text.Replace(literal, content, StringComparison.Ordinal);
+
         public override void FindAll(string text, int start, int length, List<(int Start, int Length)> matches)
         {
             var end = start + length;
