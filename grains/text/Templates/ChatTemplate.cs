@@ -98,11 +98,13 @@ public sealed class ChatTemplate
     /// </param>
     /// <returns>The rendered text, at most <see cref="TemplateLimits.MaxOutputLength"/> chars.</returns>
     /// <exception cref="ChatTemplateException">The template failed, raised an error of its own, or went beyond a bound, which the message names.</exception>
-    public string Render(JsonObject variables)
+    public string Render(JsonObject variables) => Render(variables, TemplateLimits.MaxSteps);
+
+    internal string Render(JsonObject variables, long maxSteps)
     {
         ArgumentNullException.ThrowIfNull(variables);
         var values = variables.ToDictionary(entry => entry.Key, entry => ValueOperations.FromJson(entry.Value), StringComparer.Ordinal);
-        return Interpreter.Render(_default, values, _time);
+        return Interpreter.Render(_default, values, _time, maxSteps);
     }
 
     private static JsonObject? ReadConfig(string path)

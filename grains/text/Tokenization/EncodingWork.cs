@@ -4,7 +4,7 @@ namespace Granary.Text.Tokenization;
 internal sealed class EncodingWork
 {
     /// <summary>Most items a list may have to be kept; a tokenizer holds one such work, so a few MB at most.</summary>
-    private const int MaxKept = 1 << 17;
+    private const int MaxKept = 1 << 18;
 
     public IdList Ids { get; } = new(1024);
     public List<(int Start, int Length, AddedToken? Token)> Raw { get; } = [];
