@@ -28,7 +28,8 @@ internal sealed partial class Interpreter
             case "wordcount": return (long)text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Length;
             case "center":
                 var total = Math.Clamp(arguments.Int(0, "width", 80), 0, 100_000);
-                return text.Length >= total ? text : text.PadLeft(text.Length + ((total - text.Length) / 2)).PadRight(total);
+                var padding = total - text.Length;
+                return padding <= 0 ? text : text.PadLeft(text.Length + (padding / 2) + (padding & total & 1)).PadRight(total); // The odd blank goes where Python puts it.
             case "urlencode": return Text.UrlEncode(text, keep: '/');
             default: return new SafeText(Text.Escape(text));
         }
