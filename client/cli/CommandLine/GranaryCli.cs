@@ -1,4 +1,7 @@
 using System.CommandLine;
+using Granary.Client.Cli.Chat;
+using Granary.Client.Cli.Load;
+using Granary.Client.Cli.Models;
 using Granary.Client.Cli.Text;
 using Granary.Text.Tokenization;
 
@@ -13,6 +16,9 @@ internal static class GranaryCli
     public static async Task<int> InvokeAsync(string[] args, CliContext context)
     {
         var root = new RootCommand("Talks to a Granary cluster, or to any server of the OpenAI API.");
+        root.Subcommands.Add(ChatCommand.Create(context));
+        root.Subcommands.Add(ModelsCommand.Create(context));
+        root.Subcommands.Add(LoadCommand.Create(context));
         root.Subcommands.Add(TokenizeCommand.Create(context));
         root.Subcommands.Add(TemplateCommand.Create(context));
         root.SetAction(_ =>

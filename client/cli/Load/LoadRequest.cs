@@ -73,7 +73,7 @@ internal sealed class LoadRequest(LoadSettings settings, HttpMessageInvoker http
         {
             error = "timeout";
         }
-        catch (JsonException)
+        catch (Exception exception) when (exception is JsonException or InvalidDataException)
         {
             error = "frame not valid";
         }
@@ -95,7 +95,8 @@ internal sealed class LoadRequest(LoadSettings settings, HttpMessageInvoker http
         var gaps = new List<double>();
         FrameUsage? usage = null;
         await using var stream = await response.Content.ReadAsStreamAsync(cancellationToken);
-        await foreach (var item in SseParser.Create(stream, TokenFrame.Parse).EnumerateAsync(cancellationToken))
+        await using var bounded = new BoundedLines(stream);
+        await foreach (var item in SseParser.Create(bounded, TokenFrame.Parse).EnumerateAsync(cancellationToken))
         {
             var frame = item.Data;
             usage = frame.Usage ?? usage;
