@@ -3,11 +3,11 @@ using Granary.Tests.Conformance.Support;
 using OpenAI;
 using OpenAI.Chat;
 
-namespace Granary.Tests.Conformance;
+namespace Granary.Tests.Conformance.Clients;
 
 /// <summary>The official .NET client reads our answers.</summary>
 [Collection(SiloTests.Name)]
-public sealed class OpenAIClientTests(SiloFixture fixture)
+public sealed class OpenAIChatTests(SiloFixture fixture)
 {
     private readonly ChatClient _chat = new(
         Api.Model, new ApiKeyCredential("none"), new OpenAIClientOptions { Endpoint = new Uri(fixture.Silo.Address, "/v1") });
