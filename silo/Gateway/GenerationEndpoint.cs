@@ -46,7 +46,7 @@ internal sealed partial class GenerationEndpoint(
 
     private async Task StreamAsync(HttpContext context, GenerationPlan plan, ResponseShape shape, CancellationToken cancellationToken)
     {
-        using var sink = new StreamSink(context.Response, shape);
+        using var sink = new StreamSink(context.Response, shape, plan.ChoiceCount);
         ApiException error;
         try
         {

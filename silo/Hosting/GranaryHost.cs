@@ -29,11 +29,12 @@ internal static class GranaryHost
         builder.UseOrleans(silo => OrleansSilo.Configure(silo, options.Cluster));
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
-        builder.Services.AddGranaryClient();
+        builder.Services.AddGranaryGeneration();
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();
         builder.Services.AddSingleton<ModelCatalog>();
         builder.Services.AddSingleton<IReplicaFactory, OnnxReplicaFactory>();
+        builder.Services.AddSingleton<IModelFiles, CatalogModelFiles>();
         builder.Services.AddGranaryMetrics(builder.Configuration);
         // After the silo: hosted services start in this order.
         builder.Services.AddSingleton<ModelDeployment>();

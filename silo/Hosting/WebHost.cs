@@ -14,6 +14,7 @@ internal static class WebHost
         ListenAddresses.RefuseOpen(urls, GranaryHost.Read(builder.Configuration).Gateway);
         configure?.Invoke(builder.Services);
         builder.WebHost.UseKestrelCore().UseUrls(urls);
+        if (Environment.GetEnvironmentVariable("GB_INLINE") == "1") builder.WebHost.UseSockets(s => s.UnsafePreferInlineScheduling = true);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
         var app = builder.Build();
         app.MapGranaryGateway();
