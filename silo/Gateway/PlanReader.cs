@@ -25,7 +25,7 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
         RefuseUnsupported(fields);
         var messages = ChatMessages.Read(fields);
         if (model.Template is null) throw ApiException.Invalid("messages", $"Model {model.Name} has no chat template; ask /v1/completions.");
-        var prompt = EncodeChat(model, messages);
+        var prompt = EncodeChat(model, messages, "messages");
 
         var parameter = fields.Has("max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
         return Create(fields, model, "chat", "chatcmpl-", [prompt], parameter, ReadChatLogprobs(fields), defaultMaxTokens: null, arrived);
@@ -83,23 +83,27 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
         };
     }
 
-    private static int[] EncodeChat(TextModel model, JsonArray messages)
+    /// <param name="parameter">The field that the messages came in.</param>
+    /// <exception cref="ApiException">The template or the tokenizer refuses them.</exception>
+    public static int[] EncodeChat(TextModel model, JsonArray messages, string parameter, ChatTemplateOptions? options = null)
     {
         try
         {
-            return model.EncodeChat(messages);
+            return model.EncodeChat(messages, options);
         }
         catch (ChatTemplateException exception)
         {
-            throw ApiException.Invalid("messages", $"The model's chat template refuses the messages: {exception.Message}");
+            throw ApiException.Invalid(parameter, $"The model's chat template refuses the messages: {exception.Message}");
         }
         catch (TokenizerException exception)
         {
-            throw ApiException.Invalid("messages", exception.Message);
+            throw ApiException.Invalid(parameter, exception.Message);
         }
     }
 
-    private TextModel FindModel(RequestFields fields)
+    /// <summary>The model that the request names, or the only one.</summary>
+    /// <exception cref="ApiException">It is unknown, or loading.</exception>
+    public TextModel FindModel(RequestFields fields)
     {
         var name = fields.GetString("model", 256)
             ?? (catalog.Names.Count == 1 ? catalog.Names[0] : throw ApiException.Invalid("model", "model is missing; several are served."));
@@ -107,7 +111,9 @@ internal sealed class PlanReader(ModelCatalog catalog, IOptions<GranaryOptions> 
         return catalog.FindOpen(name) ?? throw ApiException.NotReady($"Model {name} is loading.", TimeSpan.FromSeconds(1));
     }
 
-    private static int ReadMaxTokens(RequestFields fields, string name, TextModel model, int[] prompt, string promptField, int? fallback)
+    /// <summary>How many tokens may be generated: what field <paramref name="name"/> says, else the fallback, within the room that the prompt leaves.</summary>
+    /// <exception cref="ApiException">There is no such room.</exception>
+    public static int ReadMaxTokens(RequestFields fields, string name, TextModel model, int[] prompt, string promptField, int? fallback)
     {
         var context = model.ContextLength;
         var room = context - prompt.Length;
