@@ -1,3 +1,4 @@
+using Granary.Silo.Gateway.Responses;
 using Granary.Silo.Metrics;
 
 namespace Granary.Silo.Gateway;
@@ -13,6 +14,10 @@ internal static class GatewayRoutes
         services.AddSingleton<GenerationRunner>();
         services.AddSingleton<ConcurrencyLimit>();
         services.AddSingleton<GenerationEndpoint>();
+        services.AddSingleton<ResponseStore>();
+        services.AddSingleton<ResponseReader>();
+        services.AddSingleton<ResponsesEndpoint>();
+        services.AddSingleton<StoredResponsesEndpoint>();
         services.AddSingleton<ModelsEndpoint>();
         services.AddSingleton<HealthEndpoints>();
         services.AddSingleton<MetricsEndpoint>();
@@ -33,6 +38,12 @@ internal static class GatewayRoutes
         var generation = app.Services.GetRequiredService<GenerationEndpoint>();
         app.MapPost("/v1/chat/completions", (RequestDelegate)generation.ChatAsync);
         app.MapPost("/v1/completions", (RequestDelegate)generation.CompletionAsync);
+        app.MapPost("/v1/responses", (RequestDelegate)app.Services.GetRequiredService<ResponsesEndpoint>().CreateAsync);
+        var stored = app.Services.GetRequiredService<StoredResponsesEndpoint>();
+        app.MapGet("/v1/responses/{id}", (RequestDelegate)stored.GetAsync);
+        app.MapDelete("/v1/responses/{id}", (RequestDelegate)stored.DeleteAsync);
+        app.MapGet("/v1/responses/{id}/input_items", (RequestDelegate)stored.ListInputAsync);
+        app.MapPost("/v1/responses/{id}/cancel", (RequestDelegate)stored.CancelAsync);
         var models = app.Services.GetRequiredService<ModelsEndpoint>();
         app.MapGet("/v1/models", (RequestDelegate)models.ListAsync);
         app.MapGet("/v1/models/{id}", (RequestDelegate)models.GetAsync);
