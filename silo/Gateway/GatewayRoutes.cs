@@ -1,5 +1,7 @@
 using Granary.Silo.Gateway.Responses;
+using Granary.Silo.Hosting;
 using Granary.Silo.Metrics;
+using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Gateway;
 
@@ -9,6 +11,9 @@ internal static class GatewayRoutes
     public static IServiceCollection AddGranaryGateway(this IServiceCollection services)
     {
         services.AddRoutingCore();
+        services.AddCors();
+        services.AddSingleton<ApiKeys>();
+        services.AddSingleton<ModelField>();
         services.AddSingleton<RequestBody>();
         services.AddSingleton<PlanReader>();
         services.AddSingleton<GenerationRunner>();
@@ -18,6 +23,9 @@ internal static class GatewayRoutes
         services.AddSingleton<ResponseReader>();
         services.AddSingleton<ResponsesEndpoint>();
         services.AddSingleton<StoredResponsesEndpoint>();
+        services.AddSingleton<EmbeddingReader>();
+        services.AddSingleton<EmbeddingEndpoint>();
+        services.AddSingleton<TokenEndpoints>();
         services.AddSingleton<ModelsEndpoint>();
         services.AddSingleton<HealthEndpoints>();
         services.AddSingleton<MetricsEndpoint>();
@@ -32,7 +40,9 @@ internal static class GatewayRoutes
         app.Services.GetRequiredService<RequestMetrics>();
 
         app.UseMiddleware<RequestIdMiddleware>();
+        UseCors(app);
         app.UseMiddleware<ErrorMiddleware>();
+        app.UseMiddleware<ApiKeyMiddleware>();
         app.UseRouting();
 
         var generation = app.Services.GetRequiredService<GenerationEndpoint>();
@@ -44,12 +54,27 @@ internal static class GatewayRoutes
         app.MapDelete("/v1/responses/{id}", (RequestDelegate)stored.DeleteAsync);
         app.MapGet("/v1/responses/{id}/input_items", (RequestDelegate)stored.ListInputAsync);
         app.MapPost("/v1/responses/{id}/cancel", (RequestDelegate)stored.CancelAsync);
+        app.MapPost("/v1/embeddings", (RequestDelegate)app.Services.GetRequiredService<EmbeddingEndpoint>().PostAsync);
+        var tokens = app.Services.GetRequiredService<TokenEndpoints>();
+        app.MapPost("/tokenize", (RequestDelegate)tokens.TokenizeAsync);
+        app.MapPost("/detokenize", (RequestDelegate)tokens.DetokenizeAsync);
+        app.MapGet("/version", (RequestDelegate)DescriptionEndpoints.VersionAsync);
+        app.MapGet("/openapi.json", (RequestDelegate)DescriptionEndpoints.OpenApiAsync);
         var models = app.Services.GetRequiredService<ModelsEndpoint>();
         app.MapGet("/v1/models", (RequestDelegate)models.ListAsync);
         app.MapGet("/v1/models/{id}", (RequestDelegate)models.GetAsync);
         var health = app.Services.GetRequiredService<HealthEndpoints>();
+        app.MapGet("/health", (RequestDelegate)health.ReadyAsync);
         app.MapGet("/health/live", (RequestDelegate)health.LiveAsync);
         app.MapGet("/health/ready", (RequestDelegate)health.ReadyAsync);
         app.MapGet("/metrics", (RequestDelegate)app.Services.GetRequiredService<MetricsEndpoint>().GetAsync);
+    }
+
+    /// <summary>Pages of other origins may ask only where the settings name them; what they are told of errors is as for everybody.</summary>
+    private static void UseCors(WebApplication app)
+    {
+        var origins = app.Services.GetRequiredService<IOptions<GranaryOptions>>().Value.Gateway.CorsOrigins;
+        if (origins.Count == 0) return;
+        app.UseCors(policy => policy.WithOrigins([.. origins]).AllowAnyHeader().WithMethods("GET", "POST", "DELETE").WithExposedHeaders(RequestIdMiddleware.Header));
     }
 }

@@ -56,7 +56,7 @@ internal static class ResponseMessages
         try
         {
             using var document = JsonDocument.Parse(text);
-            if (document.RootElement.ValueKind == JsonValueKind.Object && RequestJson.TryCopy(document.RootElement, out var value)) return value!;
+            if (document.RootElement.ValueKind == JsonValueKind.Object) return RequestText.ReadJson("input", document.RootElement)!;
         }
         catch (JsonException)
         {

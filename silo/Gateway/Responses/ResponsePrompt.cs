@@ -7,9 +7,12 @@ namespace Granary.Silo.Gateway.Responses;
 /// <summary>Renders and tokenizes a conversation, without its oldest turns where it is too long and may be cut.</summary>
 internal static class ResponsePrompt
 {
+    private const string Name = "input";
+
     /// <summary>What a request that bounds its answer nowhere is left of the context, when its conversation is cut.</summary>
     private const int RoomFraction = 4;
 
+    /// <param name="model">One that has a template.</param>
     /// <param name="cut">Whether to leave out what does not fit. The cut is before a message of the user: calls stay with their outputs, answers with their questions.</param>
     /// <param name="maxOutputTokens">What has to fit besides; null where the request does not say.</param>
     /// <exception cref="ApiException">The template or the tokenizer refuses the conversation.</exception>
@@ -34,7 +37,11 @@ internal static class ResponsePrompt
 
         bool Fits(int[] ids) => ids.Length + room <= model.ContextLength;
 
-        int[] EncodeFrom(int start) => PlanReader.EncodeChat(
-            model, ResponseMessages.From(instructions, items.Skip(start)), "input", new ChatTemplateOptions { AddGenerationPrompt = true, Tools = tools });
+        int[] EncodeFrom(int start)
+        {
+            var options = new ChatTemplateOptions { AddGenerationPrompt = true, Tools = tools };
+            var text = ChatPrompt.Render(Name, model.Template!, ResponseMessages.From(instructions, items.Skip(start)), options);
+            return TextInputs.Encode(Name, model, text, addSpecialTokens: false); // The template writes them itself.
+        }
     }
 }

@@ -8,7 +8,7 @@ namespace Granary.Silo.Gateway.Responses;
 
 /// <summary>Turns a request of the Responses API into a plan, or refuses it by field, value and bound.</summary>
 internal sealed class ResponseReader(
-    PlanReader plans, ResponseStore store, IOptions<GranaryOptions> options, IOptions<StoredResponseOptions> bounds, TimeProvider time)
+    ModelField models, ResponseStore store, IOptions<GranaryOptions> options, IOptions<StoredResponseOptions> bounds, TimeProvider time)
 {
     private const int MaxPromptCacheKey = 256;
     private const int MaxUser = 512;
@@ -17,10 +17,11 @@ internal sealed class ResponseReader(
     private readonly int _maxConversation = bounds.Value.MaxConversationBytes;
 
     /// <exception cref="ApiException">The request is refused.</exception>
-    public async Task<ResponsePlan> ReadAsync(JsonElement body, long arrived, CancellationToken cancellationToken)
+    public Task<ResponsePlan> ReadAsync(JsonElement body, long arrived, CancellationToken cancellationToken) => ReadAsync(models.Open(body), arrived, cancellationToken);
+
+    internal async Task<ResponsePlan> ReadAsync(RequestFields fields, long arrived, CancellationToken cancellationToken)
     {
-        var fields = new RequestFields(body);
-        var model = plans.FindModel(fields);
+        var model = models.Find(fields);
         ResponseSettings.RefuseUnsupported(fields);
         if (model.Template is null) throw ApiException.Invalid("input", $"Model {model.Name} has no chat template; ask /v1/completions.");
         var instructions = fields.GetString("instructions", int.MaxValue);
@@ -39,11 +40,11 @@ internal sealed class ResponseReader(
         }
 
         var prompt = ResponsePrompt.Encode(model, instructions, items, tools.ForTemplate(), truncation == "auto", maxOutputTokens);
-        var maxTokens = PlanReader.ReadMaxTokens(fields, "max_output_tokens", model, prompt, "input", fallback: null);
+        var maxTokens = new LengthFields("max_output_tokens", "input", Fallback: null, AllowsNone: false).Read(fields, model, prompt.Length);
         var topLogprobs = fields.GetInteger("top_logprobs", 0, SamplingFields.MaxTopLogprobs);
         var logprobs = ResponseSettings.ReadIncludesLogprobs(fields) ? topLogprobs ?? 0 : (int?)null;
         var now = time.GetUtcNow();
-        return new ResponsePlan
+        var plan = new ResponsePlan
         {
             Generation = new GenerationPlan
             {
@@ -52,8 +53,10 @@ internal sealed class ResponseReader(
                 Operation = "chat",
                 Prompts = [prompt],
                 ChoicesPerPrompt = 1,
-                Sampling = [SamplingFields.Read(fields, model, maxTokens, logprobs)],
+                Sampling = [SamplingFields.Read(fields, model, maxTokens, logprobs, models.IsStrict)],
                 Stops = StopFields.Read(fields),
+                IncludeStop = fields.GetBoolean("include_stop_str_in_output", false),
+                SkipSpecialTokens = fields.GetBoolean("skip_special_tokens", true),
                 Stream = fields.GetBoolean("stream", false),
                 CacheSalt = fields.GetString("cache_salt", 256),
                 Created = now,
@@ -76,6 +79,8 @@ internal sealed class ResponseReader(
             SafetyIdentifier = fields.GetString("safety_identifier", MaxSafetyIdentifier),
             PromptCacheKey = fields.GetString("prompt_cache_key", MaxPromptCacheKey),
         };
+        fields.RefuseUnknown();
+        return plan;
     }
 
     /// <summary>What the previous response answered, and its answer.</summary>

@@ -14,18 +14,19 @@ internal static class ResponseSettings
     /// <exception cref="ApiException">The request asks for what there is not.</exception>
     public static void RefuseUnsupported(RequestFields fields)
     {
-        if (fields.GetBoolean("background", false)) throw ApiException.Invalid("background", "background is true; responses are answered at once, not in the background.");
-        foreach (var name in (ReadOnlySpan<string>)["conversation", "prompt", "moderation", "context_management"])
-        {
-            if (fields.TryGet(name, out var value) && !IsEmptyList(value)) throw ApiException.Invalid(name, $"{name} is not supported.");
-        }
+        if (fields.GetBoolean("background", false))
+            throw ApiException.Unsupported("background", "background is true; responses are answered at once, not in the background.");
+        fields.Refuse("conversation", "previous_response_id goes on from a response");
+        fields.Refuse("prompt", "prompts are not kept here; instructions are taken");
+        fields.Refuse("moderation", "nothing is moderated here");
+        fields.Refuse("context_management", "truncation is taken");
+        fields.Ignore("prompt_cache_options", "prompt_cache_retention", "priority", "request_id");
 
         RefuseFormat(fields);
         RefuseReasoning(fields);
         if (fields.GetString("service_tier", 32) is { } tier && tier is not ("auto" or "default"))
-            throw ApiException.Invalid("service_tier", $"service_tier is '{tier}'; there is only 'default'.");
-        if (Nested(fields, "stream_options") is { } stream && stream.GetBoolean("include_obfuscation", false))
-            throw ApiException.Invalid("stream_options.include_obfuscation", "stream_options.include_obfuscation is true; it is not supported.");
+            throw ApiException.Unsupported("service_tier", $"service_tier is '{tier}'; there is only 'default'.");
+        fields.GetObject("stream_options")?.Ignore("include_obfuscation");
     }
 
     /// <summary>Log-probabilities come only where they are included; the number of alternatives alone asks for none.</summary>
@@ -39,7 +40,7 @@ internal static class ResponseSettings
         foreach (var entry in list.EnumerateArray())
         {
             var wanted = entry.ValueKind == JsonValueKind.String ? RequestText.Read(Name, entry) : null;
-            if (!Includable(wanted)) throw ApiException.Invalid(Name, $"{Name} has an entry that is not supported; '{IncludeLogprobs}' is.");
+            if (!Includable(wanted)) throw ApiException.Unsupported(Name, $"{Name} has an entry that is not supported; '{IncludeLogprobs}' is.");
             included |= wanted == IncludeLogprobs;
         }
 
@@ -51,9 +52,8 @@ internal static class ResponseSettings
     {
         const string Name = "metadata";
         if (!fields.TryGet(Name, out var value)) return [];
-        if (value.ValueKind != JsonValueKind.Object || !RequestJson.TryCopy(value, out var copy))
-            throw fields.Wrong(Name, value, "an object of strings that names no key twice and is valid Unicode");
-        var metadata = copy!.AsObject();
+        if (value.ValueKind != JsonValueKind.Object) throw fields.Wrong(Name, value, "an object of strings");
+        var metadata = RequestText.ReadJson(Name, value)!.AsObject();
         if (metadata.Count > MaxMetadata) throw ApiException.Invalid(Name, $"{Name} has {metadata.Count} pairs; at most {MaxMetadata} are taken.");
         foreach (var (key, text) in metadata)
         {
@@ -74,30 +74,18 @@ internal static class ResponseSettings
 
     private static void RefuseFormat(RequestFields fields)
     {
-        if (Nested(fields, "text") is not { } text) return;
+        if (fields.GetObject("text") is not { } text) return;
         if (text.GetString("verbosity", 32) is { } verbosity && verbosity != "medium")
-            throw ApiException.Invalid("text.verbosity", $"text.verbosity is '{verbosity}'; only 'medium' is supported.");
-        if (Nested(text, "format", "text.") is { } format && format.GetString("type", 64) is var type && type != "text")
-            throw ApiException.Invalid("text.format.type", $"text.format.type is '{type}'; only 'text' is supported.");
+            throw ApiException.Unsupported("text.verbosity", $"text.verbosity is '{verbosity}'; only 'medium' is supported.");
+        if (text.GetObject("format") is { } format && format.GetString("type", 64) is var type && type != "text")
+            throw ApiException.Unsupported("text.format.type", $"text.format.type is '{type}'; only 'text' is supported.");
     }
 
     private static void RefuseReasoning(RequestFields fields)
     {
-        if (!fields.TryGet("reasoning", out var reasoning)) return;
-        if (reasoning.ValueKind != JsonValueKind.Object) throw fields.Wrong("reasoning", reasoning, "an object");
-        foreach (var setting in reasoning.EnumerateObject())
-        {
-            if (setting.Value.ValueKind != JsonValueKind.Null) throw ApiException.Invalid("reasoning", "reasoning is not supported; its fields must be null.");
-        }
+        if (fields.GetObject("reasoning") is not { } reasoning) return;
+        foreach (var name in (ReadOnlySpan<string>)["effort", "summary", "generate_summary"]) reasoning.Refuse(name, "models answer without reasoning here");
     }
-
-    private static RequestFields? Nested(RequestFields fields, string name, string prefix = "")
-    {
-        if (!fields.TryGet(name, out var value)) return null;
-        return value.ValueKind == JsonValueKind.Object ? new RequestFields(value, $"{prefix}{name}.") : throw fields.Wrong(name, value, "an object");
-    }
-
-    private static bool IsEmptyList(JsonElement value) => value.ValueKind == JsonValueKind.Array && value.GetArrayLength() == 0;
 
     /// <summary>What else the API can include belongs to items that are never answered here, so that including it adds nothing.</summary>
     private static bool Includable(string? name) => name is

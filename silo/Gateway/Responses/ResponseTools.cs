@@ -33,35 +33,33 @@ internal sealed record ResponseTools(JsonArray Declared, string Choice)
     {
         const string Name = "tools";
         var tools = new JsonArray();
-        if (!fields.TryGet(Name, out var list)) return tools;
-        if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() > MaxTools) throw fields.Wrong(Name, list, $"a list of at most {MaxTools} tools");
-        foreach (var tool in list.EnumerateArray()) tools.Add((JsonNode)ReadOne(tool, $"{Name}[{tools.Count}]"));
+        foreach (var tool in fields.GetObjects(Name, 0, MaxTools) ?? []) tools.Add((JsonNode)ReadOne(tool));
         return tools;
     }
 
-    private static JsonObject ReadOne(JsonElement tool, string place)
+    private static JsonObject ReadOne(RequestFields fields)
     {
-        if (tool.ValueKind != JsonValueKind.Object) throw ApiException.Invalid("tools", $"{place} is not an object.");
-        var fields = new RequestFields(tool, place + ".");
-        var type = fields.GetString("type", 64);
-        if (type != "function") throw ApiException.Invalid($"{place}.type", $"{place}.type is '{type}'; only 'function' is supported.");
-        var name = fields.GetString("name", MaxNameLength);
-        if (string.IsNullOrEmpty(name)) throw ApiException.Invalid($"{place}.name", $"{place}.name is missing; it must be a string.");
+        var type = fields.GetString("type", 64) ?? throw fields.Missing("type", "'function'");
+        if (type != "function") throw ApiException.Unsupported(fields.PathOf("type"), $"{fields.PathOf("type")} is '{type}'; only 'function' is taken.");
+        if (fields.GetString("name", MaxNameLength) is not { Length: > 0 } name) throw fields.Missing("name", $"1 to {MaxNameLength} characters");
         var result = new JsonObject { ["type"] = "function", ["name"] = name };
         if (fields.GetString("description", int.MaxValue) is { } description) result["description"] = description;
-        JsonNode? schema = null;
-        if (fields.TryGet("parameters", out var parameters) && (parameters.ValueKind != JsonValueKind.Object || !RequestJson.TryCopy(parameters, out schema)))
-            throw fields.Wrong("parameters", parameters, "a JSON schema that names no field twice and is valid Unicode");
-        result["parameters"] = schema;
+        result["parameters"] = fields.TryGet("parameters", out var parameters) ? ReadSchema(fields, parameters) : null;
         result["strict"] = fields.Has("strict") ? fields.GetBoolean("strict", false) : null;
         return result;
     }
+
+    private static JsonNode? ReadSchema(RequestFields fields, JsonElement schema) => schema.ValueKind == JsonValueKind.Object
+        ? RequestText.ReadJson(fields.PathOf("parameters"), schema)
+        : throw fields.Wrong("parameters", schema, "a JSON schema");
 
     private static string ReadChoice(RequestFields fields)
     {
         const string Name = "tool_choice";
         if (!fields.TryGet(Name, out var value)) return "auto";
         if (value.ValueKind == JsonValueKind.String && RequestText.Read(Name, value) is "auto" or "none") return value.GetString()!;
-        throw fields.Wrong(Name, value, "auto or none: a model is not made to call a tool");
+        if (value.ValueKind == JsonValueKind.Object || (value.ValueKind == JsonValueKind.String && value.ValueEquals("required")))
+            throw ApiException.Unsupported(Name, $"{Name} would force a call, which is not supported; it must be 'none' or 'auto'.");
+        throw fields.Wrong(Name, value, "'none' or 'auto'");
     }
 }

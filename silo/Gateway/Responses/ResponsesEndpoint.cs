@@ -15,6 +15,7 @@ internal sealed partial class ResponsesEndpoint(
         var arrived = time.GetTimestamp();
         ResponsePlan plan;
         using (var document = await body.ReadAsync(context)) plan = await reader.ReadAsync(document.RootElement, arrived, context.RequestAborted);
+        plan = plan with { Generation = plan.Generation with { RequestId = context.TraceIdentifier } };
 
         var generation = plan.Generation;
         // The engine ends a sequence at its deadline; this ends a request whose engine does not answer at all.
@@ -61,7 +62,7 @@ internal sealed partial class ResponsesEndpoint(
         catch (Exception exception) when (sink.Begun && !context.RequestAborted.IsCancellationRequested)
         {
             error = ApiErrors.Map(exception) ?? ApiException.GenerationFailed();
-            LogBroken(exception, plan.Generation.Id);
+            LogBroken(exception, plan.Generation.RequestId, plan.Generation.Id);
         }
 
         metrics.Error(error.Status, error.Code);
@@ -75,6 +76,6 @@ internal sealed partial class ResponsesEndpoint(
         return state;
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "{Id} failed after its stream had begun.")]
-    private partial void LogBroken(Exception exception, string id);
+    [LoggerMessage(Level = LogLevel.Error, Message = "Request {RequestId}: {Id} failed after its stream had begun.")]
+    private partial void LogBroken(Exception exception, string? requestId, string id);
 }
