@@ -20,6 +20,9 @@ internal sealed class CallLimit : IDisposable
     /// <summary>Cancelled by the caller or by the clock.</summary>
     public CancellationToken Token => _deadline.Token;
 
+    /// <summary>The clock ended the call, and not its caller.</summary>
+    public bool HasTimedOut => _deadline.WasCause;
+
     /// <exception cref="TimeoutException">The time is over.</exception>
     /// <exception cref="OperationCanceledException">The caller cancelled.</exception>
     public async Task<T> RunAsync<T>(Func<CancellationToken, Task<T>> step)
@@ -28,11 +31,11 @@ internal sealed class CallLimit : IDisposable
         {
             return await step(Token);
         }
-        catch (Exception exception) when (Token.IsCancellationRequested && exception is OperationCanceledException or IOException or HttpRequestException)
+        catch (Exception exception) when (Token.IsCancellationRequested && exception is OperationCanceledException or IOException or HttpRequestException or GranaryClientException)
         {
             // Whoever cancels while bytes are on their way gets whatever the socket says of it.
             _caller.ThrowIfCancellationRequested();
-            if (_deadline.WasCause) throw TimedOut(exception);
+            if (HasTimedOut) throw TimedOut(exception);
             throw;
         }
     }

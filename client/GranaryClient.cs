@@ -24,8 +24,14 @@ public abstract class GranaryClient : IAsyncDisposable
         {
             Timeout = Timeout.InfiniteTimeSpan, // Each call has its own.
         };
-        return new HttpGranaryClient(() => http, options.Copy(), time, random, http);
+        return new TracedGranaryClient(new HttpGranaryClient(() => http, options.Copy(), time, random, http), options.Endpoint);
     }
+
+    /// <summary>The gateway's address; null over grains.</summary>
+    public virtual Uri? Endpoint => null;
+
+    /// <summary>The model of requests that name none; null for the only one of the cluster.</summary>
+    public virtual string? DefaultModel => null;
 
     /// <summary>Continues a conversation. Updates of one choice are in order; several choices come interleaved.</summary>
     /// <remarks>Every choice ends with one update that has a finish reason; the last update of all has the usage. Leaving the enumeration ends the generation.</remarks>

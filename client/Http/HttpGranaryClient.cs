@@ -25,6 +25,10 @@ internal sealed class HttpGranaryClient : GranaryClient
         _sender = new GatewaySender(clients, options, new RetrySchedule(options, time, random), time);
     }
 
+    public override Uri? Endpoint => _options.Endpoint;
+
+    public override string? DefaultModel => _options.DefaultModel;
+
     public override IAsyncEnumerable<GenerationUpdate> ChatAsync(ChatRequest request, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(request);
