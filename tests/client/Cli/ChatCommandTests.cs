@@ -31,6 +31,15 @@ public sealed class ChatCommandTests
     }
 
     [Fact]
+    public async Task AServerThatDoesNotCount_LeavesItsFiguresOut()
+    {
+        var server = new ScriptedServer((_, _) => Task.FromResult(ScriptedServer.Events(
+            (After(30), ScriptedServer.Chunk("a")), (After(30), ScriptedServer.Chunk("b")), (null, ScriptedServer.Chunk(null, "stop")), (null, "[DONE]"))));
+        var run = await RunAsync(server, "", "--once", "x");
+        Assert.Equal((0, "ab\n", "[first token after 30.0 ms]"), (run.ExitCode, run.Output, run.Error.TrimEnd()));
+    }
+
+    [Fact]
     public async Task PipedLines_AreOneConversation_UntilReset()
     {
         var server = new ScriptedServer((request, _) => Task.FromResult(Answer($"answer {request.Number}")));

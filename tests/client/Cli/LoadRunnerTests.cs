@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json.Nodes;
 using Granary.Client.Cli.CommandLine;
 using Granary.Client.Cli.Load;
+using Granary.Tests.Support;
 
 namespace Granary.Tests.Client.Cli;
 
@@ -213,7 +214,7 @@ public sealed class LoadRunnerTests
     [Fact]
     public async Task Command_WritesTableJsonAndPlot()
     {
-        using var folder = new Support.TemporaryFolder();
+        using var folder = new TemporaryFolder();
         var server = new ScriptedServer((request, _) => Task.FromResult(request.Path == "/v1/models"
             ? ScriptedServer.Json("""{"object":"list","data":[{"id":"toy & co"},{"id":"other"}]}""")
             : Answer(After(20))));
