@@ -112,9 +112,21 @@ public sealed class ChatTemplate
         return Interpreter.Render(options.Tools is not null && _toolUse is not null ? _toolUse : _default, variables, _time);
     }
 
-    /// <summary>Renders with exactly the given variables, as a plain Jinja template.</summary>
-    internal string Render(JsonObject variables) =>
-        Interpreter.Render(_default, variables.ToDictionary(entry => entry.Key, entry => ValueOperations.FromJson(entry.Value), StringComparer.Ordinal), _time);
+    /// <summary>Renders the main template with exactly the given variables, as a plain Jinja template.</summary>
+    /// <param name="variables">
+    /// Every variable the template sees, by name: nothing is added, neither special tokens nor <c>add_generation_prompt</c>,
+    /// and what is not here is undefined. JSON's null is Jinja's none; whole numbers beyond 64 bits become floats.
+    /// </param>
+    /// <returns>The rendered text, at most <see cref="TemplateLimits.MaxOutputLength"/> chars.</returns>
+    /// <exception cref="ChatTemplateException">The template failed, raised an error of its own, or went beyond a bound, which the message names.</exception>
+    public string Render(JsonObject variables) => Render(variables, TemplateLimits.MaxSteps);
+
+    internal string Render(JsonObject variables, long maxSteps)
+    {
+        ArgumentNullException.ThrowIfNull(variables);
+        var values = variables.ToDictionary(entry => entry.Key, entry => ValueOperations.FromJson(entry.Value), StringComparer.Ordinal);
+        return Interpreter.Render(_default, values, _time, maxSteps);
+    }
 
     private static JsonObject? ReadConfig(string? content)
     {
