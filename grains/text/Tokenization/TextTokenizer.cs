@@ -68,6 +68,14 @@ public sealed class TextTokenizer
         return new TextTokenizer(TokenizerLoader.Load(directory));
     }
 
+    /// <summary>The same from files that are in memory, by name.</summary>
+    /// <exception cref="TokenizerException">A file is missing, malformed, or asks for what is not supported; the message names file and field.</exception>
+    public static TextTokenizer Load(IReadOnlyDictionary<string, byte[]> files)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        return new TextTokenizer(TokenizerLoader.Load(files));
+    }
+
     public bool TryGetId(string token, out int id)
     {
         ArgumentNullException.ThrowIfNull(token);
