@@ -62,10 +62,11 @@ internal sealed partial class StoredResponseGrain(
     /// <summary>Sees to the response's end; where the storage is memory, nobody else would.</summary>
     private async Task HoldAsync()
     {
+        var remaining = Remaining > TimeSpan.Zero ? Remaining : TimeSpan.Zero; // The shortest lives end while they are written.
         this.RegisterGrainTimer(
-            static (grain, _) => grain.ForgetAsync(), this, new GrainTimerCreationOptions { DueTime = Remaining, Period = Timeout.InfiniteTimeSpan });
+            static (grain, _) => grain.ForgetAsync(), this, new GrainTimerCreationOptions { DueTime = remaining, Period = Timeout.InfiniteTimeSpan });
         if (!memory.IsBounded) return;
-        DelayDeactivation(Remaining + TimeSpan.FromMinutes(1)); // Not before the timer.
+        DelayDeactivation(remaining + TimeSpan.FromMinutes(1)); // Not before the timer.
         var response = stored.State.Response!;
         // Each waits for older ones only, so they never wait for each other.
         foreach (var oldest in memory.Add(Id, response.Body.Length + response.Input.Length))

@@ -37,7 +37,7 @@ internal static class ResponsesApi
         Assert.True(response.StatusCode == HttpStatusCode.OK, text);
         Assert.Equal("text/event-stream", response.Content.Headers.ContentType!.MediaType);
         var events = ReadEvents(text);
-        Assert.All(events, entry => OpenApiDescription.Check("ResponseStreamEvent", entry));
+        Assert.All(events, entry => OpenApiDescription.CheckEvent(entry));
         return events;
     }
 
