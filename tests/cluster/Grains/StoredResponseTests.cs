@@ -22,7 +22,8 @@ public sealed class StoredResponseTests
         await grain.StoreAsync(new StoredResponse([1, 2], [3]));
 
         var found = await grain.GetAsync();
-        Assert.Equal(([1, 2], [3]), (found!.Body, found.Input));
+        Assert.Equal([1, 2], found!.Body);
+        Assert.Equal([3], found.Input);
         Assert.True(await grain.DeleteAsync());
         Assert.False(await grain.DeleteAsync());
         Assert.Null(await grain.GetAsync());
