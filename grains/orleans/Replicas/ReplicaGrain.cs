@@ -27,8 +27,8 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         GenerateRequest request, long epoch, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         var replica = RequireLife(epoch);
-        using var stay = replica.TryEnter() ?? throw new ReplicaSaturatedException($"Replica '{ReplicaId}' is being ended and takes nothing new.", RetryAfterFull);
-        await using var sequence = Submit(replica, request); // Done, failed or abandoned: its KV blocks come back here.
+        using var stay = Enter(replica);
+        await using var sequence = Submit(replica, ReplicaMapping.ToEngine(request, replica.EosTokenIds)); // Done, failed or abandoned: its KV blocks come back here.
 
         var ended = false;
         do
@@ -45,7 +45,21 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         if (!ended) throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no end of the sequence.");
     }
 
-    public Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public async Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default)
+    {
+        var replica = RequireLife(epoch);
+        using var stay = Enter(replica);
+        await using var sequence = Submit(replica, ReplicaMapping.ToEngine(request));
+        while (await WaitToReadAsync(sequence, cancellationToken))
+        {
+            if (!sequence.TryRead(out var token) || token.End is not { } end) continue;
+            if (token.Prompt?.Embedding is { } vector) return new EmbedResult(vector, token.CachedPromptTokens);
+            if (end == SequenceEnd.Deadline) throw new TimeoutException($"The deadline of request '{request.RequestId}' passed on replica '{ReplicaId}'.");
+            break;
+        }
+
+        throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no vector for request '{request.RequestId}'.");
+    }
 
     public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default)
     {
@@ -73,9 +87,12 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
             epoch, replica?.Epoch ?? 0);
     }
 
-    private ISequenceHandle Submit(HostedReplica replica, GenerateRequest request)
+    private HostedReplica.Stay Enter(HostedReplica replica) =>
+        replica.TryEnter() ?? throw new ReplicaSaturatedException($"Replica '{ReplicaId}' is being ended and takes nothing new.", RetryAfterFull);
+
+    private ISequenceHandle Submit(HostedReplica replica, EngineRequest request)
     {
-        var sequence = replica.Engine.TrySubmit(ReplicaMapping.ToEngine(request, replica.EosTokenIds), out var refusal);
+        var sequence = replica.Engine.TrySubmit(request, out var refusal);
         if (sequence is not null) return sequence;
         LogRefused(ReplicaId, request.RequestId, refusal!.Reason, refusal.Parameter);
         throw refusal.Reason switch
