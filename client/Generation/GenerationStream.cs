@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Routing;
 
@@ -41,6 +42,8 @@ internal sealed class GenerationStream(Booking booking, IAsyncEnumerator<TokenCh
         }
     }
 
+    // Waits once for every token: the box of each wait goes back to a pool.
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> FetchAsync()
     {
         try

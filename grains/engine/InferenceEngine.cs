@@ -204,13 +204,20 @@ public sealed class InferenceEngine : IInferenceEngine
     private void HandOut()
     {
         PublishLoad();
+        // A step of many sequences keeps the readers' threads busy for a while: who waits for a first token is served before who waits for another.
+        HandOut(first: true);
+        HandOut(first: false);
+        _scheduler.Outbox.Clear();
+    }
+
+    private void HandOut(bool first)
+    {
         foreach (var (handle, token) in _scheduler.Outbox)
         {
+            if (token.Index == 0 != first) continue;
             handle.Write(token);
             if (token.End is not null) handle.Release();
         }
-
-        _scheduler.Outbox.Clear();
     }
 
     private void PublishLoad()

@@ -29,9 +29,11 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         var replica = RequireLife(epoch);
         using var stay = Enter(replica);
         await using var sequence = Submit(replica, ReplicaMapping.ToEngine(request, replica.EosTokenIds)); // Done, failed or abandoned: its KV blocks come back here.
+        // Once for the sequence, and not with every wait: waits are as many as tokens.
+        await using var registration = cancellationToken.UnsafeRegister(static sequence => _ = ((ISequenceHandle)sequence!).DisposeAsync().AsTask(), sequence);
 
-        var ended = false;
-        do
+        var (ended, more) = (false, true);
+        while (more)
         {
             // What is there already leaves in one message: Orleans batches what an iterator yields without waiting.
             while (sequence.TryRead(out var token))
@@ -39,8 +41,18 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
                 ended |= token.End is not null;
                 yield return ReplicaMapping.ToChunk(token, epoch);
             }
+
+            try
+            {
+                more = await sequence.WaitToReadAsync(CancellationToken.None);
+            }
+            catch (StepFailedException exception)
+            {
+                throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the sequence ran: {exception.Message}");
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
         }
-        while (await WaitToReadAsync(sequence, cancellationToken));
 
         if (!ended) throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no end of the sequence.");
     }
@@ -50,14 +62,19 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         var replica = RequireLife(epoch);
         using var stay = Enter(replica);
         await using var sequence = Submit(replica, ReplicaMapping.ToEngine(request));
-        while (await WaitToReadAsync(sequence, cancellationToken))
+        try
         {
-            if (!sequence.TryRead(out var token) || token.End is not { } end) continue;
-            if (token.Prompt?.Embedding is { } vector) return new EmbedResult(vector, token.CachedPromptTokens);
-            if (end == SequenceEnd.Deadline) throw new TimeoutException($"The deadline of request '{request.RequestId}' passed on replica '{ReplicaId}'.");
-            break;
+            await sequence.WaitToReadAsync(cancellationToken);
+        }
+        catch (StepFailedException exception)
+        {
+            throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the text was embedded: {exception.Message}");
         }
 
+        // A prompt that is only read gives one thing, its end.
+        sequence.TryRead(out var read);
+        if (read.Prompt?.Embedding is { } vector) return new EmbedResult(vector, read.CachedPromptTokens);
+        if (read.End == SequenceEnd.Deadline) throw new TimeoutException($"The deadline of request '{request.RequestId}' passed on replica '{ReplicaId}'.");
         throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no vector for request '{request.RequestId}'.");
     }
 
@@ -103,18 +120,6 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
             RefusalReason.Stopped => new EpochMismatchException($"Replica '{ReplicaId}', epoch {replica.Epoch}, has ended: {refusal.Message}", replica.Epoch, 0),
             _ => new InvalidOperationException($"Unknown refusal {refusal.Reason}: {refusal.Message}"),
         };
-    }
-
-    private async ValueTask<bool> WaitToReadAsync(ISequenceHandle sequence, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await sequence.WaitToReadAsync(cancellationToken);
-        }
-        catch (StepFailedException exception)
-        {
-            throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the sequence ran: {exception.Message}");
-        }
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId} refused request {RequestId}: {Reason}, {Parameter}.")]
