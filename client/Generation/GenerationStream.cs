@@ -50,7 +50,7 @@ internal sealed partial class GenerationStream(
     {
         try
         {
-            return await chunks.MoveNextAsync();
+            return await chunks.MoveNextAsync().ConfigureAwait(false);
         }
         catch (Exception exception) when (StreamErrors.ToContract(exception, ticket.Replica) is { } typed)
         {

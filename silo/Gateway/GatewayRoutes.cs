@@ -10,6 +10,7 @@ internal static class GatewayRoutes
         services.AddRoutingCore();
         services.AddSingleton<RequestBody>();
         services.AddSingleton<PlanReader>();
+        services.AddSingleton<TokenLane>();
         services.AddSingleton<GenerationRunner>();
         services.AddSingleton<ConcurrencyLimit>();
         services.AddSingleton<GenerationEndpoint>();

@@ -5,7 +5,7 @@ using Granary.Silo.Metrics;
 namespace Granary.Silo.Gateway;
 
 /// <summary>Generates a plan's choices, side by side, and hands them to a sink as text.</summary>
-internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics metrics, TimeProvider time)
+internal sealed class GenerationRunner(IGenerationClient client, TokenLane lane, RequestMetrics metrics, TimeProvider time)
 {
     /// <returns>How each choice ended, by index.</returns>
     /// <exception cref="ApiException">Deadline or failure; other choices have been cancelled.</exception>
@@ -48,7 +48,8 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         {
             var next = chunks.MoveNextAsync();
             if (begun && !next.IsCompleted) await sink.FlushAsync(cancellationToken);
-            if (!await next) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
+            // The first token comes by the thread pool; from then on whoever completes the wait is on the lane already.
+            if (!await next.ConfigureAwait(false)) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
             var chunk = chunks.Current;
             var delta = text.Append(chunk);
             RefuseAbnormalEnd(text.FinishReason, plan, cancellationToken);
@@ -58,6 +59,9 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
             var logprobs = chunk.FinishReason == FinishReason.Stop ? null : chunk.Logprobs;
             if (delta.Length > 0 || logprobs is not null)
                 await sink.WriteAsync(new(choice, delta, logprobs is null ? -1 : chunk.TokenId, logprobs), cancellationToken);
+            if (lane.IsCurrent || text.FinishReason is not null) continue;
+            await sink.FlushAsync(cancellationToken);
+            await lane.EnterAsync();
         }
 
         var end = new ChoiceEnd(choice, text.FinishReason == FinishReason.Length ? "length" : "stop", text.GeneratedTokens, text.CachedPromptTokens);
