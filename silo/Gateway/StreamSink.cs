@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Text.Json;
+using Granary.GrainInterfaces;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace Granary.Silo.Gateway;
@@ -30,6 +31,12 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
     /// <summary>Whether a frame has been written; an error after that goes into the stream.</summary>
     public bool Begun { get; private set; }
 
+    public ValueTask PromptAsync(int choice, TokenLogprobs[] prompt, CancellationToken cancellationToken)
+    {
+        _shape.TakePrompt(choice, prompt);
+        return ValueTask.CompletedTask;
+    }
+
     public async ValueTask BeginAsync(int choice, CancellationToken cancellationToken)
     {
         await _turn.WaitAsync(cancellationToken);
@@ -49,6 +56,7 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
 
     public ValueTask WriteAsync(ChoiceDelta delta, CancellationToken cancellationToken)
     {
+        if (_shape.KeepsForEnd(delta)) return ValueTask.CompletedTask;
         if (!_turn.Wait(0, CancellationToken.None)) return WriteInTurnAsync(delta, cancellationToken);
         try
         {

@@ -11,6 +11,7 @@ internal static class WebHost
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         GranaryHost.Configure(builder, settings, quietest);
         builder.Services.AddGranaryGateway();
+        ListenAddresses.RefuseOpen(urls, GranaryHost.Read(builder.Configuration).Gateway);
         configure?.Invoke(builder.Services);
         builder.WebHost.UseKestrelCore().UseUrls(urls);
         // Frames go out on the thread that wrote them, and requests begin on the one that read them: no second queue. Nothing of the gateway blocks a thread.

@@ -12,6 +12,7 @@ return args switch
     ["gateway-bare-server", .. var rest] => await BareServer.RunAsync(rest),
     ["gateway-bare-engine", .. var rest] => await BareEngine.RunAsync(rest),
     ["gateway-client", .. var rest] => LoadClient.Run(rest),
+    ["text", .. var rest] => TextBenchmark.Run(rest),
     _ => Usage(),
 };
 
@@ -23,6 +24,7 @@ static int Usage()
           http [--output FILE]
           startup [--output FILE]
           gateway [--sides engine,server,granary] [--rates 50,100,200,350,500] [--tokens 200] [--step-ms 10] [--warm-up 4] [--window 10] [--output FILE]
+          text [--output FILE]
         """);
     return 2;
 }

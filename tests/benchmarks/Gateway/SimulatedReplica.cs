@@ -23,7 +23,7 @@ internal static class SimulatedReplica
     {
         public ExecutorShape Shape => device.Shape;
 
-        public Span<float> Execute(StepPlan plan)
+        public StepOutput Execute(StepPlan plan)
         {
             for (var b = 0; b < plan.SequenceCount; b++)
             {
@@ -31,9 +31,9 @@ internal static class SimulatedReplica
                 if (plan.CumulativeSequenceLengths[b + 1] - start == Prompt.Tokens) log.FirstToken(Prompt.NumberOf(plan.TokenIds.AsSpan(start)));
             }
 
-            var logits = device.Execute(plan);
+            var output = device.Execute(plan);
             log.StepEnded();
-            return logits;
+            return output;
         }
 
         public void Dispose() => device.Dispose();
