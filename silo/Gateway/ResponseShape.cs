@@ -32,6 +32,9 @@ internal abstract class ResponseShape(GenerationPlan plan)
         return true;
     }
 
+    /// <summary>Whether the delta's frame is that of every such delta but for its text.</summary>
+    public bool IsPlain(in ChoiceDelta delta) => _progress is null && delta.Logprobs is null && delta.TokenId < 0;
+
     public void WriteOpening(Utf8JsonWriter json, int choice)
     {
         BeginChunk(json, choice);
