@@ -19,6 +19,9 @@ internal abstract class ResponseShape(GenerationPlan plan)
     /// <summary>Whether a choice's first frame comes before its first text.</summary>
     public abstract bool HasOpening { get; }
 
+    /// <summary>Whether a choice's frames without log-probabilities differ in their text alone.</summary>
+    public bool OnlyTextVaries => !plan.ContinuousUsage && !plan.ReturnsTokenIds;
+
     /// <summary>Takes log-probabilities of a choice's prompt, for the frame that opens it.</summary>
     public virtual void TakePrompt(int choice, TokenLogprobs[] prompt)
     {
@@ -31,9 +34,6 @@ internal abstract class ResponseShape(GenerationPlan plan)
         _last[delta.Choice] = delta;
         return true;
     }
-
-    /// <summary>Whether the delta's frame is that of every such delta but for its text.</summary>
-    public bool IsPlain(in ChoiceDelta delta) => _progress is null && delta.Logprobs is null && delta.TokenId < 0;
 
     public void WriteOpening(Utf8JsonWriter json, int choice)
     {
