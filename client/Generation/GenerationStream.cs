@@ -48,7 +48,7 @@ internal sealed class GenerationStream(Booking booking, IAsyncEnumerator<TokenCh
     {
         try
         {
-            return await chunks.MoveNextAsync();
+            return await chunks.MoveNextAsync().ConfigureAwait(false);
         }
         catch (Exception exception) when (StreamErrors.ToContract(exception, Ticket.Replica) is { } typed)
         {

@@ -34,7 +34,7 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
                 try
                 {
                     stream ??= await OpenAsync(request, deadline.Token);
-                    if (!await stream.MoveNextAsync()) break;
+                    if (!await stream.MoveNextAsync().ConfigureAwait(false)) break;
                 }
                 catch (OperationCanceledException) when (deadline.WasCause)
                 {
