@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Granary.Client;
 using Granary.GrainInterfaces;
 using Granary.Silo.Metrics;
@@ -17,7 +18,7 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         Exception? first = null;
         var choices = Enumerable.Range(0, plan.ChoiceCount).Select(RunOrCancelAllAsync).ToArray();
         var ends = await Task.WhenAll(choices);
-        if (first is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(first);
+        if (first is not null) ExceptionDispatchInfo.Throw(first);
         return ends;
 
         async Task<ChoiceEnd> RunOrCancelAllAsync(int choice)
@@ -47,8 +48,10 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         while (text.FinishReason is null)
         {
             var next = chunks.MoveNextAsync();
-            if (begun && !next.IsCompleted) await sink.FlushAsync(cancellationToken);
-            if (!await next) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
+            var unsent = begun && !next.IsCompleted ? await TryFlushAsync(sink, cancellationToken) : null;
+            var hasNext = await next; // Also where nobody reads any more: only a stream at rest can be disposed.
+            if (unsent is not null) ExceptionDispatchInfo.Throw(unsent);
+            if (!hasNext) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
             var chunk = chunks.Current;
             var delta = text.Append(chunk);
             RefuseAbnormalEnd(text.FinishReason, plan, cancellationToken);
@@ -64,6 +67,20 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         clock.Finished(end, plan.Prompts[choice / plan.ChoicesPerPrompt].Length);
         await sink.EndAsync(end, cancellationToken);
         return end;
+    }
+
+    /// <returns>Why it could not be sent: the reader is gone.</returns>
+    private static async Task<Exception?> TryFlushAsync(IChoiceSink sink, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await sink.FlushAsync(cancellationToken);
+            return null;
+        }
+        catch (Exception exception)
+        {
+            return exception;
+        }
     }
 
     private static void RefuseAbnormalEnd(FinishReason? reason, GenerationPlan plan, CancellationToken cancellationToken)
