@@ -4,6 +4,35 @@ namespace Granary.Client;
 /// <remarks>Safe for any thread; one instance serves a whole application.</remarks>
 public abstract class GranaryClient : IAsyncDisposable
 {
+    /// <summary>How long a connection is used before the gateway's address is looked up again.</summary>
+    private static readonly TimeSpan ConnectionLifetime = TimeSpan.FromMinutes(2);
+
+    /// <summary>A client over HTTP, without dependency injection.</summary>
+    /// <param name="options"><see cref="GranaryClientOptions.Endpoint"/> must be set. They are copied.</param>
+    /// <param name="handler">What sends the requests, not disposed with the client; null for one of its own.</param>
+    /// <exception cref="ArgumentException">An option is out of its bounds; the message names option, value and bound.</exception>
+    public static GranaryClient Connect(GranaryClientOptions options, HttpMessageHandler? handler = null) =>
+        Connect(options, handler, TimeProvider.System, new Random());
+
+    internal static GranaryClient Connect(GranaryClientOptions options, HttpMessageHandler? handler, TimeProvider time, Random random)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var failures = GranaryClientOptionsValidator.Find(options).ToList();
+        if (options.Endpoint is null) failures.Add($"{nameof(GranaryClientOptions)}.{nameof(options.Endpoint)} is missing; a client over HTTP needs it.");
+        if (failures.Count > 0) throw new ArgumentException(string.Join(" ", failures), nameof(options));
+        var http = new HttpClient(handler ?? new SocketsHttpHandler { PooledConnectionLifetime = ConnectionLifetime }, disposeHandler: handler is null)
+        {
+            Timeout = Timeout.InfiniteTimeSpan, // Each call has its own.
+        };
+        return new TracedGranaryClient(new HttpGranaryClient(() => http, options.Copy(), time, random, http), options.Endpoint);
+    }
+
+    /// <summary>The gateway's address; null over grains.</summary>
+    public virtual Uri? Endpoint => null;
+
+    /// <summary>The model of requests that name none; null for the only one of the cluster.</summary>
+    public virtual string? DefaultModel => null;
+
     /// <summary>Continues a conversation. Updates of one choice are in order; several choices come interleaved.</summary>
     /// <remarks>Every choice ends with one update that has a finish reason; the last update of all has the usage. Leaving the enumeration ends the generation.</remarks>
     /// <exception cref="GranaryRequestException">A value is out of its bounds; the message names field, value and bound.</exception>

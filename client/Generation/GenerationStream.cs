@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Routing;
 using Microsoft.Extensions.Logging;
@@ -43,6 +44,8 @@ internal sealed partial class GenerationStream(
         }
     }
 
+    // Waits once for every token: the box of each wait goes back to a pool.
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> FetchAsync()
     {
         try

@@ -4,9 +4,11 @@ using Granary.Text.Tokenization;
 namespace Granary.Client;
 
 /// <summary>Turns one choice's tokens into text: whole characters only, without what ends it, cut at a stop string.</summary>
-public sealed class TextAssembler(TextTokenizer tokenizer, IReadOnlyList<string> stops)
+/// <param name="skipSpecialTokens">Whether special tokens stand for no text.</param>
+/// <param name="includeStop">Whether the stop string or the token that ended the sequence is part of the text.</param>
+public sealed class TextAssembler(TextTokenizer tokenizer, IReadOnlyList<string> stops, bool skipSpecialTokens = true, bool includeStop = false)
 {
-    private readonly Detokenizer _detokenizer = tokenizer.CreateDetokenizer();
+    private readonly Detokenizer _detokenizer = tokenizer.CreateDetokenizer(skipSpecialTokens);
     private readonly StopStringMatcher? _matcher = stops.Count == 0 ? null : new StopStringMatcher(stops);
 
     /// <summary>Tokens so far, up to and including the one that completed a stop.</summary>
@@ -26,8 +28,8 @@ public sealed class TextAssembler(TextTokenizer tokenizer, IReadOnlyList<string>
         if (chunk.TokenId >= 0)
         {
             GeneratedTokens++;
-            // A token that ended the sequence is not text, whether or not the tokenizer calls it special.
-            if (chunk.FinishReason != GrainInterfaces.FinishReason.Stop && Match(_detokenizer.Append(chunk.TokenId), out text)) return text;
+            // A token that ended the sequence is not text unless asked for, whether or not the tokenizer calls it special.
+            if ((includeStop || chunk.FinishReason != GrainInterfaces.FinishReason.Stop) && Match(_detokenizer.Append(chunk.TokenId), out text)) return text;
         }
 
         if (chunk.FinishReason is not { } reason) return text;
@@ -42,7 +44,9 @@ public sealed class TextAssembler(TextTokenizer tokenizer, IReadOnlyList<string>
         text = delta;
         if (_matcher is null || delta.Length == 0) return false;
         text = _matcher.Append(delta, out var stopped);
-        if (stopped) FinishReason = GrainInterfaces.FinishReason.Stop;
-        return stopped;
+        if (!stopped) return false;
+        FinishReason = GrainInterfaces.FinishReason.Stop;
+        if (includeStop) text += _matcher.Stop;
+        return true;
     }
 }

@@ -1,3 +1,3 @@
-using System.CommandLine;
+using Granary.Client.Cli.CommandLine;
 
-return await new RootCommand("Talks to a Granary cluster.").Parse(args).InvokeAsync();
+return await GranaryCli.InvokeAsync(args, CliContext.OfProcess());

@@ -43,6 +43,6 @@ public sealed record SamplingDefaults(
 
 /// <summary>The files that turn text into token ids and back: whoever has them can speak to the model in ids.</summary>
 /// <param name="Fingerprint">Of the <see cref="ModelCard"/> they belong to.</param>
-/// <param name="Files">Content by file name: <c>tokenizer.json</c>, and of <c>tokenizer_config.json</c>, <c>chat_template.jinja</c> what there is.</param>
+/// <param name="Files">Content by file name: <c>tokenizer.json</c> (or <c>vocab.json</c> and <c>merges.txt</c>), and of <c>tokenizer_config.json</c>, <c>chat_template.jinja</c> what there is.</param>
 [GenerateSerializer, Immutable, Alias("granary.model-text-files")]
 public sealed record ModelTextFiles([property: Id(0)] string Fingerprint, [property: Id(1)] Dictionary<string, byte[]> Files);

@@ -1,8 +1,9 @@
+using Granary.Engine.Prompts;
 using Granary.Engine.Sampling;
 
 namespace Granary.Engine;
 
-/// <summary>One sequence to generate, as the engine takes it.</summary>
+/// <summary>One sequence to generate, or one prompt to read, as the engine takes it.</summary>
 public sealed record EngineRequest
 {
     public required string RequestId { get; init; }
@@ -21,6 +22,14 @@ public sealed record EngineRequest
 
     /// <summary>Sequences share cached prefixes only within one salt.</summary>
     public string? CacheSalt { get; init; }
+
+    /// <summary>Asks for the pooled hidden states of the prompt, and nothing else: <see cref="SamplingParameters.MaxTokens"/> is 0 then.</summary>
+    /// <remarks>The mean takes nothing from the prefix cache, as it needs every position.</remarks>
+    public Pooling? Pooling { get; init; }
+
+    /// <summary>Likeliest tokens to report with each token of the prompt; null reports none of the prompt.</summary>
+    /// <remarks>Takes nothing from the prefix cache. <see cref="SamplingParameters.MaxTokens"/> may be 0 with it.</remarks>
+    public int? PromptLogprobs { get; init; }
 
     /// <summary>When the engine ends the sequence by itself.</summary>
     public DateTimeOffset? Deadline { get; init; }

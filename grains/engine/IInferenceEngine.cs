@@ -1,3 +1,5 @@
+using Granary.Engine.Prompts;
+
 namespace Granary.Engine;
 
 /// <summary>One life of one replica: admits sequences, batches them into steps on its own thread, and hands out their tokens.</summary>
@@ -12,14 +14,16 @@ public interface IInferenceEngine : IAsyncDisposable
     /// <summary>Completes when the engine's thread has ended: after disposal, or faulted by the error that ended it.</summary>
     Task Completion { get; }
 
-    /// <summary>Queues a sequence, or says why not; never waits.</summary>
+    /// <summary>Queues a sequence to generate, or a prompt to read, or says why not; never waits.</summary>
     /// <returns>The sequence's tokens; null with <paramref name="refusal"/> set when it was not admitted.</returns>
     ISequenceHandle? TrySubmit(EngineRequest request, out Refusal? refusal);
 }
 
 /// <summary>Sizes and bounds of an engine.</summary>
+/// <param name="HiddenSize">Components of an embedding.</param>
 /// <param name="ContextLength">Most tokens of a sequence, prompt and generated: the smaller of what the model and the KV blocks hold.</param>
-public sealed record EngineInfo(int VocabularySize, int ContextLength, int KvBlockCount, int KvBlockTokens, int MaxQueuedSequences);
+public sealed record EngineInfo(
+    int VocabularySize, int HiddenSize, int ContextLength, int KvBlockCount, int KvBlockTokens, int MaxQueuedSequences);
 
 /// <summary>An admitted sequence, as its caller sees it; read by one reader at a time.</summary>
 /// <remarks>Disposing it cancels what still runs and completes when its blocks are free: at the end of the step in progress.</remarks>
@@ -37,10 +41,11 @@ public interface ISequenceHandle : IAsyncDisposable
 /// <param name="Index">Place among the generated tokens, replayed ones counted; without a token, how many there are.</param>
 /// <param name="TokenId">-1 where the sequence ended without a token.</param>
 /// <param name="CachedPromptTokens">Prompt tokens found in the prefix cache when the sequence first ran.</param>
+/// <param name="Prompt">What was asked of the prompt; on the first token, or on the end of a sequence that generates none.</param>
 public readonly record struct GeneratedToken(
-    int Index, int TokenId, int CachedPromptTokens, SequenceEnd? End = null, LogprobRow? Logprobs = null);
+    int Index, int TokenId, int CachedPromptTokens, SequenceEnd? End = null, LogprobRow? Logprobs = null, PromptOutput? Prompt = null);
 
-/// <summary>Log-probabilities of one position, after bias and penalties, before temperature and filters.</summary>
+/// <summary>Log-probabilities of one position. Of generated tokens: after bias and penalties, before temperature and filters.</summary>
 public sealed record LogprobRow(float Chosen, int[] TopTokenIds, float[] Top);
 
 /// <summary>Why a sequence ended.</summary>
@@ -49,7 +54,7 @@ public enum SequenceEnd
     /// <summary>A stop id was generated; it is the last token.</summary>
     Stop,
 
-    /// <summary>Token limit or context length reached.</summary>
+    /// <summary>Token limit or context length reached; also of a prompt that was only read.</summary>
     Length,
 
     /// <summary>Its caller left.</summary>

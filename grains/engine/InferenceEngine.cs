@@ -37,7 +37,7 @@ public sealed class InferenceEngine : IInferenceEngine
         var shape = executor.Shape;
         var poolTokens = (long)shape.KvBlockCount * shape.KvBlockTokens;
         var context = (int)Math.Min(shape.ContextLength, poolTokens);
-        Info = new(shape.VocabularySize, context, shape.KvBlockCount, shape.KvBlockTokens, options.MaxQueuedSequences);
+        Info = new(shape.VocabularySize, shape.HiddenSize, context, shape.KvBlockCount, shape.KvBlockTokens, options.MaxQueuedSequences);
         _scheduler = new(shape, options);
         _sampler = new(shape.VocabularySize);
         _sampled = new SampledToken[options.MaxRunningSequences];
@@ -125,9 +125,9 @@ public sealed class InferenceEngine : IInferenceEngine
                 {
                     PublishLoad();
                     var started = _time.GetTimestamp();
-                    var logits = _executor.Execute(_plan);
-                    var tokens = Sample(logits);
-                    _scheduler.Complete(tokens);
+                    var output = _executor.Execute(_plan);
+                    ReadPrompts(output);
+                    _scheduler.Complete(Sample(output.Logits));
                     _stepTimes.Record(_plan, _time.GetElapsedTime(started));
                     HandOut();
                 }
@@ -173,6 +173,20 @@ public sealed class InferenceEngine : IInferenceEngine
         return !_commands.IsClosed;
     }
 
+    private void ReadPrompts(StepOutput output)
+    {
+        foreach (var sequence in _scheduler.Planned)
+        {
+            if (sequence.Reading is not { } reading) continue;
+            var rows = reading.NeedsLogits
+                ? output.Logits[(sequence.FirstLogitRow * Info.VocabularySize)..]
+                : output.Hidden[(sequence.FirstHiddenRow * Info.HiddenSize)..];
+            var columns = reading.NeedsLogits ? Info.VocabularySize : Info.HiddenSize;
+            var count = reading.RowsOf(sequence.Computed, sequence.Scheduled);
+            for (var i = 0; i < count; i++) reading.Take(rows.Slice(i * columns, columns), _sampler);
+        }
+    }
+
     private ReadOnlySpan<SampledToken> Sample(Span<float> logits)
     {
         var sampled = _scheduler.Sampled;
@@ -181,7 +195,7 @@ public sealed class InferenceEngine : IInferenceEngine
         {
             var sequence = sampled[i];
             _sampled[i] = _sampler.Sample(
-                logits.Slice(i * columns, columns), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
+                logits.Slice(sequence.LastLogitRow * columns, columns), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
         }
 
         return _sampled.AsSpan(0, sampled.Count);
@@ -190,13 +204,20 @@ public sealed class InferenceEngine : IInferenceEngine
     private void HandOut()
     {
         PublishLoad();
+        // A step of many sequences keeps the readers' threads busy for a while: who waits for a first token is served before who waits for another.
+        HandOut(first: true);
+        HandOut(first: false);
+        _scheduler.Outbox.Clear();
+    }
+
+    private void HandOut(bool first)
+    {
         foreach (var (handle, token) in _scheduler.Outbox)
         {
+            if (token.Index == 0 != first) continue;
             handle.Write(token);
             if (token.End is not null) handle.Release();
         }
-
-        _scheduler.Outbox.Clear();
     }
 
     private void PublishLoad()

@@ -1,3 +1,4 @@
+using Granary.Engine.Prompts;
 using Granary.Engine.Sampling;
 
 namespace Granary.Engine;
@@ -10,16 +11,18 @@ internal static class RequestValidator
     private const int MostBiases = 1_024;
 
     public static Refusal? Check(EngineRequest request, EngineInfo info) =>
-        CheckPrompt(request, info) ?? CheckLimits(request, info) ?? CheckSampling(request.Sampling) ?? CheckBias(request.Sampling, info);
+        CheckPrompt(request, info) ?? CheckReading(request) ?? CheckLimits(request, info) ?? CheckSampling(request.Sampling) ?? CheckBias(request.Sampling, info);
 
     private static Refusal? CheckPrompt(EngineRequest request, EngineInfo info)
     {
         var prompt = request.PromptTokenIds;
         if (prompt.Length == 0) return Invalid("prompt", "The prompt has 0 tokens; it must have at least 1.");
-        if (prompt.Length >= info.ContextLength)
+        var tokens = prompt.Length + (request.Sampling.MaxTokens == 0 ? 0 : 1);
+        if (tokens > info.ContextLength)
         {
-            var blocks = (prompt.Length + info.KvBlockTokens) / info.KvBlockTokens;
-            return Invalid("prompt", $"The prompt has {prompt.Length} tokens; with one generated token it must fit {info.ContextLength} tokens " +
+            var blocks = (tokens + info.KvBlockTokens - 1) / info.KvBlockTokens;
+            var generated = tokens > prompt.Length ? "with one generated token " : "";
+            return Invalid("prompt", $"The prompt has {prompt.Length} tokens; {generated}it must fit {info.ContextLength} tokens " +
                 $"(it needs {blocks} KV blocks of {info.KvBlockTokens} tokens, the replica has {info.KvBlockCount}).");
         }
 
@@ -33,10 +36,23 @@ internal static class RequestValidator
             : Invalid(null, $"Replayed tokens are {request.ReplayedTokens}; they must be between 0 and {prompt.Length - 1}, as the prompt has {prompt.Length} tokens.");
     }
 
+    private static Refusal? CheckReading(EngineRequest request)
+    {
+        if (request.PromptLogprobs is < 0 or > MostTopLogprobs)
+            return Invalid("prompt_logprobs", $"prompt_logprobs is {request.PromptLogprobs}; it must be between 0 and {MostTopLogprobs}.");
+        if (request.Pooling is not { } pooling) return null;
+        if (!Enum.IsDefined(pooling)) return Invalid("pooling", $"pooling is {pooling}; it must be {nameof(Pooling.Mean)} or {nameof(Pooling.Last)}.");
+        if (request.PromptLogprobs is not null)
+            return Invalid("prompt_logprobs", $"prompt_logprobs is {request.PromptLogprobs}; it must be absent where the prompt is pooled.");
+        return request.Sampling.MaxTokens == 0 ? null
+            : Invalid("max_tokens", $"max_tokens is {request.Sampling.MaxTokens}; it must be 0 where the prompt is pooled.");
+    }
+
     private static Refusal? CheckLimits(EngineRequest request, EngineInfo info)
     {
         var sampling = request.Sampling;
-        if (sampling.MaxTokens < 1) return Invalid("max_tokens", $"max_tokens is {sampling.MaxTokens}; it must be at least 1.");
+        var least = request.Pooling is null && request.PromptLogprobs is null ? 1 : 0;
+        if (sampling.MaxTokens < least) return Invalid("max_tokens", $"max_tokens is {sampling.MaxTokens}; it must be at least {least}.");
         if (sampling.MinTokens < 0 || sampling.MinTokens > sampling.MaxTokens)
             return Invalid("min_tokens", $"min_tokens is {sampling.MinTokens}; it must be between 0 and max_tokens, {sampling.MaxTokens}.");
         if (sampling.StopTokenIds.Count > Math.Min(MostStopIds, info.VocabularySize - 1))

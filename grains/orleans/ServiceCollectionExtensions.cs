@@ -9,13 +9,14 @@ public static class GranaryGrainsExtensions
 {
     /// <summary>Adds the silo's <see cref="EngineHost"/> and the options of host, worker, model and router.</summary>
     /// <remarks>
-    /// The silo adds an <see cref="IReplicaFactory"/> of its own. Call this after Orleans was added: hosted services stop in reverse order,
+    /// The silo adds an <see cref="IReplicaFactory"/> and an <see cref="IModelFiles"/> of its own. Call this after Orleans was added: hosted services stop in reverse order,
     /// and running sequences need a silo while they are given their time to end.
     /// </remarks>
     public static IServiceCollection AddGranaryGrains(this IServiceCollection services)
     {
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<EngineHost>();
+        services.TryAddSingleton<IModelFiles, NoModelFiles>();
         services.AddHostedService(provider => provider.GetRequiredService<EngineHost>());
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
         services.AddOptions<WorkerOptions>().ValidateOnStart();

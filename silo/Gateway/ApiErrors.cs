@@ -39,6 +39,7 @@ internal static class ApiErrors
         response.StatusCode = error.Status;
         if (error.RetryAfter is { } wait)
             response.Headers.RetryAfter = Math.Max(1, (long)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+        if (error.Status == StatusCodes.Status401Unauthorized) response.Headers.WWWAuthenticate = "Bearer";
         response.ContentType = Json.ContentType;
         await using (var json = new Utf8JsonWriter(response.BodyWriter, Json.WriterOptions)) WriteBody(json, error);
         await response.BodyWriter.FlushAsync(response.HttpContext.RequestAborted);

@@ -27,6 +27,16 @@ internal sealed class ApiException : Exception
     public static ApiException Invalid(string parameter, string message) =>
         new(StatusCodes.Status400BadRequest, "invalid_request_error", message, parameter, "invalid_value");
 
+    /// <param name="message">Names field and value, and says why.</param>
+    public static ApiException Unsupported(string parameter, string message) =>
+        new(StatusCodes.Status400BadRequest, "invalid_request_error", message, parameter, "unsupported_value");
+
+    public static ApiException UnknownField(string parameter) =>
+        new(StatusCodes.Status400BadRequest, "invalid_request_error", $"{parameter} is not a field of this request.", parameter, "unknown_parameter");
+
+    public static ApiException Unauthorized() =>
+        new(StatusCodes.Status401Unauthorized, "invalid_request_error", "No valid API key was given; send one as 'Authorization: Bearer KEY'.", null, "invalid_api_key");
+
     public static ApiException InvalidBody(string message) =>
         new(StatusCodes.Status400BadRequest, "invalid_request_error", message, null, "invalid_json");
 

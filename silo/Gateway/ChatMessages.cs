@@ -3,66 +3,102 @@ using System.Text.Json.Nodes;
 
 namespace Granary.Silo.Gateway;
 
-/// <summary>Reads <c>messages</c> and brings them to what chat templates know: a role and a string.</summary>
+/// <summary>Reads <c>messages</c> and brings them to what chat templates know: a role and a string, and the calls of tools.</summary>
 internal static class ChatMessages
 {
     private const string Name = "messages";
     private const int MaxMessages = 4096;
+    private const int MaxParts = 4096;
+    private const int MaxCalls = 128;
+    private const int MaxName = 256;
+    private const string Roles = "system, developer, user, assistant, tool or function";
 
     /// <exception cref="ApiException">A message is not one.</exception>
     public static JsonArray Read(RequestFields fields)
     {
-        if (!fields.TryGet(Name, out var list)) throw ApiException.Invalid(Name, $"{Name} is missing; it must be a list of messages.");
-        if (list.ValueKind != JsonValueKind.Array || list.GetArrayLength() is 0 or > MaxMessages)
-            throw fields.Wrong(Name, list, $"a list of 1 to {MaxMessages} messages");
-        var messages = new JsonArray();
-        var i = 0;
-        foreach (var message in list.EnumerateArray()) messages.Add((JsonNode)ReadOne(message, $"{Name}[{i++}]"));
-        return messages;
+        var list = fields.GetObjects(Name, 1, MaxMessages) ?? throw fields.Missing(Name, "a list of messages");
+        return new JsonArray([.. list.Select(ReadOne)]);
     }
 
-    private static JsonObject ReadOne(JsonElement message, string place)
+    private static JsonObject ReadOne(RequestFields fields)
     {
-        if (message.ValueKind != JsonValueKind.Object) throw ApiException.Invalid(Name, $"{place} is not an object.");
-        var fields = new RequestFields(message, place + ".");
-        var role = fields.GetString("role", 32);
+        var role = fields.GetString("role", MaxName) ?? throw fields.Missing("role", Roles);
+        var calls = ReadCalls(fields);
         var result = new JsonObject
         {
-            // OpenAI's newer name for the system's role; templates know the older one.
             ["role"] = role switch
             {
-                "developer" => "system",
+                "developer" => "system", // OpenAI's newer name; templates know the older one.
+                "function" => "tool", // OpenAI's older name; templates know the newer one.
                 "system" or "user" or "assistant" or "tool" => role,
-                null => throw ApiException.Invalid($"{place}.role", $"{place}.role is missing; it must be system, developer, user, assistant or tool."),
-                _ => throw ApiException.Invalid($"{place}.role", $"{place}.role is '{role}'; it must be system, developer, user, assistant or tool."),
+                _ => throw ApiException.Invalid(fields.PathOf("role"), $"{fields.PathOf("role")} is '{role}'; it must be {Roles}."),
             },
-            ["content"] = ReadContent(fields, place, optional: role == "assistant"),
+            ["content"] = ReadContent(fields, optional: role == "assistant"),
         };
-        foreach (var name in (ReadOnlySpan<string>)["name", "tool_call_id", "tool_calls"])
+        foreach (var name in (ReadOnlySpan<string>)["name", "tool_call_id", "reasoning_content"])
         {
-            if (fields.TryGet(name, out var value)) result[name] = JsonNode.Parse(value.GetRawText());
+            if (fields.GetString(name, name == "reasoning_content" ? int.MaxValue : MaxName) is { } text) result[name] = text;
         }
 
+        // What OpenAI's answers carry and clients send back.
+        fields.Ignore("refusal", "annotations", "audio", "function_call");
+        if (calls is not null) result["tool_calls"] = calls;
         return result;
     }
 
-    private static string ReadContent(RequestFields fields, string place, bool optional)
+    private static string ReadContent(RequestFields fields, bool optional)
     {
-        if (!fields.TryGet("content", out var content))
-            return optional ? "" : throw ApiException.Invalid($"{place}.content", $"{place}.content is missing; it must be a string or a list of text parts.");
-        if (content.ValueKind == JsonValueKind.String) return RequestText.Read($"{place}.content", content);
-        if (content.ValueKind != JsonValueKind.Array) throw fields.Wrong("content", content, "a string or a list of text parts");
-        var texts = new List<string>();
-        foreach (var part in content.EnumerateArray())
+        const string Wanted = "a string or a list of text parts";
+        var place = fields.PathOf("content");
+        if (!fields.TryGet("content", out var content)) return optional ? "" : throw fields.Missing("content", Wanted);
+        if (content.ValueKind == JsonValueKind.String) return RequestText.Read(place, content);
+        if (content.ValueKind != JsonValueKind.Array) throw fields.Wrong("content", content, Wanted);
+        return string.Join('\n', fields.GetObjects("content", 0, MaxParts)!.Select(ReadPart));
+    }
+
+    private static string ReadPart(RequestFields part)
+    {
+        var type = part.GetString("type", MaxName);
+        if (type is not ("text" or "refusal"))
+            throw ApiException.Unsupported(part.PathOf("type"), $"{part.PathOf("type")} is '{type}'; only 'text' parts are taken.");
+        part.Ignore("text", "refusal", "prompt_cache_breakpoint");
+        return part.GetString(type, int.MaxValue) ?? throw part.Missing(type, "a string");
+    }
+
+    private static JsonArray? ReadCalls(RequestFields fields)
+    {
+        if (fields.GetObjects("tool_calls", 0, MaxCalls) is not { Length: > 0 } calls) return null;
+        return new JsonArray([.. calls.Select(ReadCall)]);
+    }
+
+    private static JsonObject ReadCall(RequestFields call)
+    {
+        call.Ignore("index");
+        var result = new JsonObject { ["type"] = call.GetString("type", MaxName) ?? "function" };
+        if (call.GetString("id", MaxName) is { } id) result["id"] = id;
+        var function = call.GetObject("function") ?? throw call.Missing("function", "an object with name and arguments");
+        result["function"] = new JsonObject
         {
-            var where = $"{place}.content[{texts.Count}]";
-            if (part.ValueKind != JsonValueKind.Object) throw ApiException.Invalid($"{place}.content", $"{where} is not an object.");
-            var partFields = new RequestFields(part, where + ".");
-            var type = partFields.GetString("type", 64);
-            if (type is not ("text" or "refusal")) throw ApiException.Invalid($"{where}.type", $"{where}.type is '{type}'; only 'text' parts are taken.");
-            texts.Add(partFields.GetString(type, int.MaxValue) ?? throw ApiException.Invalid($"{where}.{type}", $"{where}.{type} is missing; it must be a string."));
+            ["name"] = function.GetString("name", MaxName) ?? throw function.Missing("name", "a string"),
+            ["arguments"] = ReadArguments(function),
+        };
+        return result;
+    }
+
+    /// <remarks>OpenAI writes them as a string of JSON; templates that write them anew would quote the quotes.</remarks>
+    private static JsonNode ReadArguments(RequestFields function)
+    {
+        if (function.GetString("arguments", int.MaxValue) is not { Length: > 0 } text) return new JsonObject();
+        try
+        {
+            using var document = JsonDocument.Parse(text);
+            if (document.RootElement.ValueKind == JsonValueKind.Object) return RequestText.ReadJson(function.PathOf("arguments"), document.RootElement)!;
+        }
+        catch (JsonException)
+        {
+            // Models write what they write: as text then.
         }
 
-        return string.Join('\n', texts);
+        return JsonValue.Create(text);
     }
 }

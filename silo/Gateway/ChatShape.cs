@@ -12,7 +12,7 @@ internal sealed class ChatShape(GenerationPlan plan) : ResponseShape(plan)
 
     public override bool HasOpening => true;
 
-    protected override void WriteOpeningBody(Utf8JsonWriter json)
+    protected override void WriteOpeningBody(Utf8JsonWriter json, int choice)
     {
         json.WriteStartObject("delta"u8);
         json.WriteString("role"u8, "assistant"u8);
@@ -30,6 +30,12 @@ internal sealed class ChatShape(GenerationPlan plan) : ResponseShape(plan)
             WriteLogprobs(json, [(delta.TokenId, logprobs)]);
         else
             json.WriteNull("logprobs"u8);
+        if (Plan.ReturnsTokenIds && delta.TokenId >= 0) WriteIds(json, "token_ids"u8, [delta.TokenId]);
+    }
+
+    protected override void WritePrompt(Utf8JsonWriter json)
+    {
+        if (Plan.ReturnsTokenIds) WriteIds(json, "prompt_token_ids"u8, Plan.Prompts[0]);
     }
 
     protected override void WriteEndBody(Utf8JsonWriter json)
@@ -39,17 +45,18 @@ internal sealed class ChatShape(GenerationPlan plan) : ResponseShape(plan)
         json.WriteNull("logprobs"u8);
     }
 
-    protected override void WriteWholeBody(Utf8JsonWriter json, ChoiceText choice)
+    protected override void WriteWholeBody(Utf8JsonWriter json, int index, ChoiceText choice)
     {
         json.WriteStartObject("message"u8);
         json.WriteString("role"u8, "assistant"u8);
         json.WriteString("content"u8, choice.Text.ToString());
         json.WriteNull("refusal"u8);
         json.WriteEndObject();
-        if (Plan.Sampling[0].TopLogprobs is null)
+        if (Plan.Logprobs is null)
             json.WriteNull("logprobs"u8);
         else
             WriteLogprobs(json, choice.Logprobs);
+        if (Plan.ReturnsTokenIds) WriteIds(json, "token_ids"u8, choice.TokenIds);
     }
 
     private void WriteLogprobs(Utf8JsonWriter json, IReadOnlyList<(int TokenId, TokenLogprobs Logprobs)> tokens)

@@ -8,17 +8,26 @@ internal sealed class CompletionShape(GenerationPlan plan) : ResponseShape(plan)
 {
     // Characters of each choice so far: text_offset counts them across frames.
     private readonly int[] _offsets = new int[plan.ChoiceCount];
+    private readonly TokenLogprobs[]?[] _prompts = new TokenLogprobs[]?[plan.ChoiceCount];
 
     protected override string ChunkObject => "text_completion";
 
     protected override string WholeObject => "text_completion";
 
-    public override bool HasOpening => false;
+    /// <remarks>What the answer tells of the prompt comes in a frame of its own.</remarks>
+    public override bool HasOpening => Plan.Echo is not null || Plan.ReturnsTokenIds;
 
-    protected override void WriteOpeningBody(Utf8JsonWriter json)
+    public override void TakePrompt(int choice, TokenLogprobs[] prompt) => _prompts[choice] = prompt;
+
+    protected override void WriteOpeningBody(Utf8JsonWriter json, int choice)
     {
-        json.WriteString("text"u8, ""u8);
-        json.WriteNull("logprobs"u8);
+        var prompt = choice / Plan.ChoicesPerPrompt;
+        json.WriteString("text"u8, Plan.Echo?[prompt] ?? "");
+        if (_prompts[choice] is { } logprobs)
+            WriteLogprobs(json, [.. EchoOf(prompt, logprobs)], ref _offsets[choice]);
+        else
+            json.WriteNull("logprobs"u8);
+        if (Plan.ReturnsTokenIds) WriteIds(json, "prompt_token_ids"u8, Plan.Prompts[prompt]);
     }
 
     protected override void WriteDeltaBody(Utf8JsonWriter json, in ChoiceDelta delta)
@@ -28,21 +37,36 @@ internal sealed class CompletionShape(GenerationPlan plan) : ResponseShape(plan)
             WriteLogprobs(json, [(delta.TokenId, logprobs)], ref _offsets[delta.Choice]);
         else
             json.WriteNull("logprobs"u8);
+        if (Plan.ReturnsTokenIds && delta.TokenId >= 0) WriteIds(json, "token_ids"u8, [delta.TokenId]);
     }
 
-    protected override void WriteEndBody(Utf8JsonWriter json) => WriteOpeningBody(json);
-
-    protected override void WriteWholeBody(Utf8JsonWriter json, ChoiceText choice)
+    protected override void WriteEndBody(Utf8JsonWriter json)
     {
-        json.WriteString("text"u8, choice.Text.ToString());
-        var offset = 0;
-        if (Plan.Sampling[0].TopLogprobs is null)
-            json.WriteNull("logprobs"u8);
-        else
-            WriteLogprobs(json, choice.Logprobs, ref offset);
+        json.WriteString("text"u8, ""u8);
+        json.WriteNull("logprobs"u8);
     }
 
-    private void WriteLogprobs(Utf8JsonWriter json, IReadOnlyList<(int TokenId, TokenLogprobs Logprobs)> tokens, ref int offset)
+    protected override void WriteWholeBody(Utf8JsonWriter json, int index, ChoiceText choice)
+    {
+        var prompt = index / (Plan.BestOfPrompt ?? Plan.ChoicesPerPrompt);
+        json.WriteString("text"u8, Plan.Echo is { } echo ? echo[prompt] + choice.Text : choice.Text.ToString());
+        var offset = 0;
+        if (Plan.Logprobs is null)
+            json.WriteNull("logprobs"u8);
+        else if (choice.PromptLogprobs is { } logprobs)
+            WriteLogprobs(json, [.. EchoOf(prompt, logprobs), .. choice.Logprobs], ref offset);
+        else
+            WriteLogprobs(json, [.. choice.Logprobs], ref offset);
+        if (!Plan.ReturnsTokenIds) return;
+        WriteIds(json, "prompt_token_ids"u8, Plan.Prompts[prompt]);
+        WriteIds(json, "token_ids"u8, choice.TokenIds);
+    }
+
+    /// <summary>The prompt's tokens with their log-probabilities; nothing precedes the first, so it has none.</summary>
+    private IEnumerable<(int TokenId, TokenLogprobs? Logprobs)> EchoOf(int prompt, TokenLogprobs[] logprobs) =>
+        Plan.Prompts[prompt].Select((id, i) => (id, i == 0 ? null : logprobs[i - 1]));
+
+    private void WriteLogprobs(Utf8JsonWriter json, IReadOnlyList<(int TokenId, TokenLogprobs? Logprobs)> tokens, ref int offset)
     {
         var tokenizer = Plan.Model.Tokenizer;
         json.WriteStartObject("logprobs"u8);
@@ -50,10 +74,24 @@ internal sealed class CompletionShape(GenerationPlan plan) : ResponseShape(plan)
         foreach (var (id, _) in tokens) json.WriteStringValue(TokenText.Of(tokenizer, id).Text);
         json.WriteEndArray();
         json.WriteStartArray("token_logprobs"u8);
-        foreach (var (_, logprobs) in tokens) json.WriteNumberValue(TokenText.Finite(logprobs.Chosen));
+        foreach (var (_, logprobs) in tokens)
+        {
+            if (logprobs is null)
+                json.WriteNullValue();
+            else
+                json.WriteNumberValue(TokenText.Finite(logprobs.Chosen));
+        }
+
         json.WriteEndArray();
         json.WriteStartArray("top_logprobs"u8);
-        foreach (var (_, logprobs) in tokens) WriteTop(json, logprobs);
+        foreach (var (_, logprobs) in tokens)
+        {
+            if (logprobs is null)
+                json.WriteNullValue();
+            else
+                WriteTop(json, logprobs);
+        }
+
         json.WriteEndArray();
         json.WriteStartArray("text_offset"u8);
         foreach (var (id, _) in tokens)

@@ -43,11 +43,11 @@ internal sealed partial class ErrorMiddleware(
         catch (Exception exception)
         {
             if (ApiErrors.Map(exception) is { } error) return error;
-            LogFailed(exception, request.Method, request.Path);
+            LogFailed(exception, context.TraceIdentifier, request.Method, request.Path);
             return ApiException.Internal();
         }
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed.")]
-    private partial void LogFailed(Exception exception, string method, string path);
+    [LoggerMessage(Level = LogLevel.Error, Message = "Request {RequestId}: {Method} {Path} failed.")]
+    private partial void LogFailed(Exception exception, string requestId, string method, string path);
 }

@@ -1,4 +1,6 @@
+using Granary.Silo.Hosting;
 using Granary.Silo.Metrics;
+using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Gateway;
 
@@ -8,11 +10,17 @@ internal static class GatewayRoutes
     public static IServiceCollection AddGranaryGateway(this IServiceCollection services)
     {
         services.AddRoutingCore();
+        services.AddCors();
+        services.AddSingleton<ApiKeys>();
+        services.AddSingleton<ModelField>();
         services.AddSingleton<RequestBody>();
         services.AddSingleton<PlanReader>();
         services.AddSingleton<GenerationRunner>();
         services.AddSingleton<ConcurrencyLimit>();
         services.AddSingleton<GenerationEndpoint>();
+        services.AddSingleton<EmbeddingReader>();
+        services.AddSingleton<EmbeddingEndpoint>();
+        services.AddSingleton<TokenEndpoints>();
         services.AddSingleton<ModelsEndpoint>();
         services.AddSingleton<HealthEndpoints>();
         services.AddSingleton<MetricsEndpoint>();
@@ -27,18 +35,35 @@ internal static class GatewayRoutes
         app.Services.GetRequiredService<RequestMetrics>();
 
         app.UseMiddleware<RequestIdMiddleware>();
+        UseCors(app);
         app.UseMiddleware<ErrorMiddleware>();
+        app.UseMiddleware<ApiKeyMiddleware>();
         app.UseRouting();
 
         var generation = app.Services.GetRequiredService<GenerationEndpoint>();
         app.MapPost("/v1/chat/completions", (RequestDelegate)generation.ChatAsync);
         app.MapPost("/v1/completions", (RequestDelegate)generation.CompletionAsync);
+        app.MapPost("/v1/embeddings", (RequestDelegate)app.Services.GetRequiredService<EmbeddingEndpoint>().PostAsync);
+        var tokens = app.Services.GetRequiredService<TokenEndpoints>();
+        app.MapPost("/tokenize", (RequestDelegate)tokens.TokenizeAsync);
+        app.MapPost("/detokenize", (RequestDelegate)tokens.DetokenizeAsync);
+        app.MapGet("/version", (RequestDelegate)DescriptionEndpoints.VersionAsync);
+        app.MapGet("/openapi.json", (RequestDelegate)DescriptionEndpoints.OpenApiAsync);
         var models = app.Services.GetRequiredService<ModelsEndpoint>();
         app.MapGet("/v1/models", (RequestDelegate)models.ListAsync);
         app.MapGet("/v1/models/{id}", (RequestDelegate)models.GetAsync);
         var health = app.Services.GetRequiredService<HealthEndpoints>();
+        app.MapGet("/health", (RequestDelegate)health.ReadyAsync);
         app.MapGet("/health/live", (RequestDelegate)health.LiveAsync);
         app.MapGet("/health/ready", (RequestDelegate)health.ReadyAsync);
         app.MapGet("/metrics", (RequestDelegate)app.Services.GetRequiredService<MetricsEndpoint>().GetAsync);
+    }
+
+    /// <summary>Pages of other origins may ask only where the settings name them; what they are told of errors is as for everybody.</summary>
+    private static void UseCors(WebApplication app)
+    {
+        var origins = app.Services.GetRequiredService<IOptions<GranaryOptions>>().Value.Gateway.CorsOrigins;
+        if (origins.Count == 0) return;
+        app.UseCors(policy => policy.WithOrigins([.. origins]).AllowAnyHeader().WithMethods("GET", "POST", "DELETE").WithExposedHeaders(RequestIdMiddleware.Header));
     }
 }

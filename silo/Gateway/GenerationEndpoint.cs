@@ -17,7 +17,7 @@ internal sealed partial class GenerationEndpoint(
         using var place = limit.Enter();
         var arrived = time.GetTimestamp();
         GenerationPlan plan;
-        using (var document = await body.ReadAsync(context)) plan = read(document.RootElement, arrived);
+        using (var document = await body.ReadAsync(context)) plan = read(document.RootElement, arrived) with { RequestId = context.TraceIdentifier };
 
         // The engine ends a sequence at its deadline; this ends a request whose engine does not answer at all.
         using var deadline = new CancellationTokenSource(plan.Deadline - plan.Created, time);
@@ -40,13 +40,13 @@ internal sealed partial class GenerationEndpoint(
     {
         var sink = new WholeSink(plan.ChoiceCount);
         var ends = await runner.RunAsync(plan, sink, cancellationToken);
-        await Json.WriteAsync(context.Response, (shape, sink, Usage: Usage.Of(plan, ends)), static (json, response) =>
-            response.shape.WriteWhole(json, response.sink.Choices, response.Usage));
+        await Json.WriteAsync(context.Response, (shape, Choices: BestOf.Select(plan, sink.Choices, ends), Usage: Usage.Of(plan, ends)), static (json, response) =>
+            response.shape.WriteWhole(json, response.Choices, response.Usage));
     }
 
     private async Task StreamAsync(HttpContext context, GenerationPlan plan, ResponseShape shape, CancellationToken cancellationToken)
     {
-        using var sink = new StreamSink(context.Response, shape);
+        using var sink = new StreamSink(context.Response, shape, plan.ChoiceCount);
         ApiException error;
         try
         {
@@ -61,13 +61,13 @@ internal sealed partial class GenerationEndpoint(
         catch (Exception exception) when (sink.Begun && !context.RequestAborted.IsCancellationRequested)
         {
             error = ApiErrors.Map(exception) ?? ApiException.GenerationFailed();
-            LogBroken(exception, plan.Id);
+            LogBroken(exception, plan.RequestId, plan.Id);
         }
 
         metrics.Error(error.Status, error.Code);
         await sink.FailAsync(error, context.RequestAborted);
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "{Id} failed after its stream had begun.")]
-    private partial void LogBroken(Exception exception, string id);
+    [LoggerMessage(Level = LogLevel.Error, Message = "Request {RequestId}: {Id} failed after its stream had begun.")]
+    private partial void LogBroken(Exception exception, string? requestId, string id);
 }

@@ -39,12 +39,14 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
 
     private async Task<ChoiceEnd> RunChoiceAsync(GenerationPlan plan, int choice, IChoiceSink sink, CancellationToken cancellationToken)
     {
-        var text = new TextAssembler(plan.Model.Tokenizer, plan.Stops);
+        if (plan.NeedsNoEngine(choice)) return await EndAtOnceAsync(choice, sink, cancellationToken);
+        var text = new TextAssembler(plan.Model.Tokenizer, plan.Stops, plan.SkipSpecialTokens, plan.IncludeStop);
         var clock = new ChoiceClock(plan, metrics, time);
         var chunks = client.GenerateAsync(plan.RequestOf(choice), cancellationToken).GetAsyncEnumerator(cancellationToken);
         // Leaving early, as at a stop string, disposes the enumerator: that cancels the sequence and frees its blocks.
         await using var _ = chunks;
         var begun = false;
+        var logprobSum = 0.0;
         while (text.FinishReason is null)
         {
             var next = chunks.MoveNextAsync();
@@ -56,14 +58,21 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
             var delta = text.Append(chunk);
             RefuseAbnormalEnd(text.FinishReason, plan, cancellationToken);
             if (chunk.TokenId >= 0) clock.Token();
+            if (!begun && chunk.PromptLogprobs is { } prompt) await sink.PromptAsync(choice, prompt, cancellationToken);
             if (!begun) await sink.BeginAsync(choice, cancellationToken);
             begun = true;
-            var logprobs = chunk.FinishReason == FinishReason.Stop ? null : chunk.Logprobs;
-            if (delta.Length > 0 || logprobs is not null)
-                await sink.WriteAsync(new(choice, delta, logprobs is null ? -1 : chunk.TokenId, logprobs), cancellationToken);
+            logprobSum += chunk.Logprobs?.Chosen ?? 0;
+            var logprobs = plan.HidesLogprobs || (chunk.FinishReason == FinishReason.Stop && !plan.IncludeStop) ? null : chunk.Logprobs;
+            if (delta.Length > 0 || logprobs is not null || plan.ReturnsTokenIds)
+            {
+                var id = logprobs is not null || plan.ReturnsTokenIds ? chunk.TokenId : -1;
+                var progress = new ChoiceProgress(text.GeneratedTokens, text.CachedPromptTokens);
+                await sink.WriteAsync(new(choice, delta, id, logprobs, progress, text.FinishReason is not null), cancellationToken);
+            }
         }
 
-        var end = new ChoiceEnd(choice, text.FinishReason == FinishReason.Length ? "length" : "stop", text.GeneratedTokens, text.CachedPromptTokens);
+        var end = new ChoiceEnd(
+            choice, text.FinishReason == FinishReason.Length ? "length" : "stop", text.GeneratedTokens, text.CachedPromptTokens, logprobSum);
         clock.Finished(end, plan.Prompts[choice / plan.ChoicesPerPrompt].Length);
         await sink.EndAsync(end, cancellationToken);
         return end;
@@ -81,6 +90,15 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         {
             return exception;
         }
+    }
+
+    /// <summary>Answers a request for no tokens.</summary>
+    private static async Task<ChoiceEnd> EndAtOnceAsync(int choice, IChoiceSink sink, CancellationToken cancellationToken)
+    {
+        var end = new ChoiceEnd(choice, "length", 0, 0);
+        await sink.BeginAsync(choice, cancellationToken);
+        await sink.EndAsync(end, cancellationToken);
+        return end;
     }
 
     private static void RefuseAbnormalEnd(FinishReason? reason, GenerationPlan plan, CancellationToken cancellationToken)

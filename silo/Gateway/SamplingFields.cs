@@ -14,8 +14,9 @@ internal static class SamplingFields
 
     /// <param name="maxTokens">Read by the caller, who knows the endpoint's name for it and the prompt's length.</param>
     /// <param name="topLogprobs">Null for none at all.</param>
+    /// <param name="isStrict">Whether a bias that does nothing is refused where its key is no token id.</param>
     /// <exception cref="ApiException">A value is out of its bounds.</exception>
-    public static SamplingOptions Read(RequestFields fields, TextModel model, int maxTokens, int? topLogprobs)
+    public static SamplingOptions Read(RequestFields fields, TextModel model, int maxTokens, int? topLogprobs, bool isStrict = false)
     {
         var defaults = model.Card.Defaults;
         var vocabulary = model.Card.VocabularySize;
@@ -31,7 +32,7 @@ internal static class SamplingFields
             RepetitionPenalty = fields.GetFloat("repetition_penalty", 0, 10, withoutMin: true) ?? defaults.RepetitionPenalty ?? 1,
             PresencePenalty = fields.GetFloat("presence_penalty", -2, 2) ?? 0,
             FrequencyPenalty = fields.GetFloat("frequency_penalty", -2, 2) ?? 0,
-            LogitBias = ReadLogitBias(fields, vocabulary),
+            LogitBias = ReadLogitBias(fields, vocabulary, isStrict),
             Seed = ReadSeed(fields),
             StopTokenIds = ReadStopTokenIds(fields, vocabulary),
             IgnoreEos = fields.GetBoolean("ignore_eos", false),
@@ -52,7 +53,7 @@ internal static class SamplingFields
         throw fields.Wrong("seed", value, "an integer of 64 bits");
     }
 
-    private static Dictionary<int, float>? ReadLogitBias(RequestFields fields, int vocabulary)
+    private static Dictionary<int, float>? ReadLogitBias(RequestFields fields, int vocabulary, bool isStrict)
     {
         const string Name = "logit_bias";
         if (!fields.TryGet(Name, out var value)) return null;
@@ -60,13 +61,31 @@ internal static class SamplingFields
         var biases = new Dictionary<int, float>();
         foreach (var entry in value.EnumerateObject())
         {
-            if (!int.TryParse(entry.Name, NumberStyles.None, CultureInfo.InvariantCulture, out var id) || id >= vocabulary)
+            var key = ReadKey(entry);
+            if (!int.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var id) || id >= vocabulary)
+            {
+                // Nothing is lost with it, and OpenAI's own client sends such.
+                if (!isStrict && entry.Value.ValueKind == JsonValueKind.Number && entry.Value.TryGetDouble(out var bias) && bias == 0) continue;
                 throw ApiException.Invalid(Name, $"{Name} has a key that is not a token id; ids are 0 to {vocabulary - 1}.");
-            biases[id] = new RequestFields(value, Name + ".").GetFloat(entry.Name, -100, 100) ?? 0;
+            }
+
+            biases[id] = new RequestFields(value, Name + ".").GetFloat(key, -100, 100) ?? 0;
             if (biases.Count > MaxLogitBias) throw ApiException.Invalid(Name, $"{Name} has more than {MaxLogitBias} entries.");
         }
 
         return biases.Count == 0 ? null : biases;
+    }
+
+    private static string ReadKey(JsonProperty entry)
+    {
+        try
+        {
+            return entry.Name;
+        }
+        catch (InvalidOperationException)
+        {
+            return ""; // Half a character: no id.
+        }
     }
 
     private static int[]? ReadStopTokenIds(RequestFields fields, int vocabulary)

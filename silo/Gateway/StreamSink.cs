@@ -1,11 +1,15 @@
 using System.IO.Pipelines;
 using System.Text.Json;
+using Granary.GrainInterfaces;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace Granary.Silo.Gateway;
 
 /// <summary>Sends choices as server-sent events. The response begins with the first frame, so that a refusal before it has its own status.</summary>
-/// <remarks>One writer and one buffer for the whole response: a token allocates its text and nothing else.</remarks>
+/// <remarks>
+/// One writer and one buffer for the whole response: a token allocates its text and nothing else. Tokens take the way without waiting:
+/// choices seldom meet, and the socket is seldom behind.
+/// </remarks>
 internal sealed class StreamSink : IChoiceSink, IDisposable
 {
     private readonly HttpResponse _response;
@@ -13,17 +17,25 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
     private readonly PipeWriter _pipe;
     private readonly Utf8JsonWriter _json;
     private readonly SemaphoreSlim _turn = new(1, 1);
+    private readonly TextFrame?[] _frames;
 
-    public StreamSink(HttpResponse response, ResponseShape shape)
+    public StreamSink(HttpResponse response, ResponseShape shape, int choices)
     {
         _response = response;
         _shape = shape;
         _pipe = response.BodyWriter;
         _json = new Utf8JsonWriter(_pipe, Json.WriterOptions);
+        _frames = new TextFrame?[choices];
     }
 
     /// <summary>Whether a frame has been written; an error after that goes into the stream.</summary>
     public bool Begun { get; private set; }
+
+    public ValueTask PromptAsync(int choice, TokenLogprobs[] prompt, CancellationToken cancellationToken)
+    {
+        _shape.TakePrompt(choice, prompt);
+        return ValueTask.CompletedTask;
+    }
 
     public async ValueTask BeginAsync(int choice, CancellationToken cancellationToken)
     {
@@ -42,14 +54,14 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
         }
     }
 
-    public async ValueTask WriteAsync(ChoiceDelta delta, CancellationToken cancellationToken)
+    public ValueTask WriteAsync(ChoiceDelta delta, CancellationToken cancellationToken)
     {
-        await _turn.WaitAsync(cancellationToken);
+        if (_shape.KeepsForEnd(delta)) return ValueTask.CompletedTask;
+        if (!_turn.Wait(0, CancellationToken.None)) return WriteInTurnAsync(delta, cancellationToken);
         try
         {
-            BeginFrame();
-            _shape.WriteDelta(_json, delta);
-            EndFrame();
+            Write(delta);
+            return ValueTask.CompletedTask;
         }
         finally
         {
@@ -57,17 +69,24 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
         }
     }
 
-    public async ValueTask FlushAsync(CancellationToken cancellationToken)
+    public ValueTask FlushAsync(CancellationToken cancellationToken)
     {
-        await _turn.WaitAsync(cancellationToken);
+        if (!_turn.Wait(0, CancellationToken.None)) return FlushInTurnAsync(cancellationToken);
+        ValueTask<FlushResult> flush = default;
         try
         {
-            if (_pipe.UnflushedBytes > 0) await _pipe.FlushAsync(cancellationToken);
+            if (_pipe.UnflushedBytes > 0) flush = _pipe.FlushAsync(cancellationToken);
+            if (!flush.IsCompletedSuccessfully) return EndTurnAsync(flush);
+            flush.GetAwaiter().GetResult();
         }
-        finally
+        catch
         {
             _turn.Release();
+            throw;
         }
+
+        _turn.Release();
+        return ValueTask.CompletedTask;
     }
 
     public async ValueTask EndAsync(ChoiceEnd end, CancellationToken cancellationToken)
@@ -111,6 +130,50 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
     {
         _json.Dispose();
         _turn.Dispose();
+    }
+
+    private async ValueTask WriteInTurnAsync(ChoiceDelta delta, CancellationToken cancellationToken)
+    {
+        await _turn.WaitAsync(cancellationToken);
+        try
+        {
+            Write(delta);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    private async ValueTask FlushInTurnAsync(CancellationToken cancellationToken)
+    {
+        await _turn.WaitAsync(cancellationToken);
+        await EndTurnAsync(_pipe.FlushAsync(cancellationToken));
+    }
+
+    private async ValueTask EndTurnAsync(ValueTask<FlushResult> flush)
+    {
+        try
+        {
+            await flush;
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    private void Write(ChoiceDelta delta)
+    {
+        if (delta.Logprobs is null)
+        {
+            (_frames[delta.Choice] ??= TextFrame.Of(_shape, delta.Choice)).Write(_pipe, delta.Text);
+            return;
+        }
+
+        BeginFrame();
+        _shape.WriteDelta(_json, delta);
+        EndFrame();
     }
 
     private void Begin()

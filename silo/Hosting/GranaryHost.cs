@@ -24,21 +24,29 @@ internal static class GranaryHost
         var section = builder.Configuration.GetSection(GranaryOptions.Section);
         builder.Services.AddSingleton<IValidateOptions<GranaryOptions>, GranaryOptionsValidator>();
         builder.Services.AddOptions<GranaryOptions>().Bind(section).ValidateOnStart();
-        var options = new GranaryOptions();
-        section.Bind(options);
+        var options = Read(builder.Configuration);
 
         builder.UseOrleans(silo => OrleansSilo.Configure(silo, options.Cluster));
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
-        builder.Services.AddGranaryClient();
+        builder.Services.AddGranaryGeneration();
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();
         builder.Services.AddSingleton<ModelCatalog>();
         builder.Services.AddSingleton<IReplicaFactory, OnnxReplicaFactory>();
+        builder.Services.AddSingleton<IModelFiles, CatalogModelFiles>();
         builder.Services.AddGranaryMetrics(builder.Configuration);
         // After the silo: hosted services start in this order.
         builder.Services.AddSingleton<ModelDeployment>();
         builder.Services.AddHostedService(services => services.GetRequiredService<ModelDeployment>());
+    }
+
+    /// <summary>The settings as they stand, for what is decided before services exist.</summary>
+    public static GranaryOptions Read(IConfiguration configuration)
+    {
+        var options = new GranaryOptions();
+        configuration.GetSection(GranaryOptions.Section).Bind(options);
+        return options;
     }
 
     /// <summary>Logs go to standard error: standard output belongs to answers.</summary>

@@ -45,7 +45,7 @@ public sealed class GranaryOptions
     /// <summary>This silo's place in a cluster.</summary>
     public ClusterOptions Cluster { get; set; } = new();
 
-    /// <summary>The HTTP gateway's bounds.</summary>
+    /// <summary>The HTTP gateway.</summary>
     public GatewayOptions Gateway { get; set; } = new();
 }
 
@@ -70,20 +70,4 @@ public sealed class ClusterOptions
     /// <summary>Port for clients of the cluster.</summary>
     /// <value>Default 0: none when alone, 30000 in a cluster.</value>
     public int GatewayPort { get; set; }
-}
-
-/// <summary>Bounds of the HTTP gateway.</summary>
-public sealed class GatewayOptions
-{
-    /// <summary>Requests in progress; the next one is answered 429.</summary>
-    public int MaxConcurrentRequests { get; set; } = 512;
-
-    /// <summary>Bytes of a request's body; a larger one is answered 413.</summary>
-    public int MaxBodyBytes { get; set; } = 4 << 20;
-
-    /// <summary>Seconds after which a request is ended wherever it is.</summary>
-    public int RequestTimeoutSeconds { get; set; } = 600;
-
-    /// <summary>Choices of one request, over all its prompts.</summary>
-    public int MaxChoices { get; set; } = 32;
 }

@@ -34,7 +34,28 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("Gateway:MaxBodyBytes", options.Gateway.MaxBodyBytes, 1024, 1 << 30);
         Range("Gateway:RequestTimeoutSeconds", options.Gateway.RequestTimeoutSeconds, 1, 86_400);
         Range("Gateway:MaxChoices", options.Gateway.MaxChoices, 1, 1024);
+        Range("Gateway:MaxEmbeddingInputs", options.Gateway.MaxEmbeddingInputs, 1, 65_536);
+        Range("Gateway:MaxEmbeddingTokens", options.Gateway.MaxEmbeddingTokens, 1, 1 << 24);
+        if (!Enum.IsDefined(options.Gateway.Compatibility))
+            failures.Add($"Granary:Gateway:Compatibility is {(int)options.Gateway.Compatibility}; it must be Lenient or Strict.");
+        if (!Enum.IsDefined(options.Gateway.EmbeddingPooling))
+            failures.Add($"Granary:Gateway:EmbeddingPooling is {(int)options.Gateway.EmbeddingPooling}; it must be Mean or Last.");
+        for (var i = 0; i < options.Gateway.ApiKeys.Count; i++)
+        {
+            // The key itself is told to nobody.
+            if (!Gateway.ApiKeys.IsKey(options.Gateway.ApiKeys[i])) failures.Add($"Granary:Gateway:ApiKeys:{i} has {options.Gateway.ApiKeys[i].Length} characters; {Gateway.ApiKeys.Rule}");
+        }
+
+        for (var i = 0; i < options.Gateway.CorsOrigins.Count; i++)
+        {
+            if (!IsOrigin(options.Gateway.CorsOrigins[i]))
+                failures.Add($"Granary:Gateway:CorsOrigins:{i} is '{options.Gateway.CorsOrigins[i]}'; it must be an origin such as https://example.org, or *.");
+        }
+
         return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
+
+        static bool IsOrigin(string text) =>
+            text == "*" || (Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https" && uri.GetLeftPart(UriPartial.Authority) == text);
 
         void Range(string key, int value, int min, int max)
         {

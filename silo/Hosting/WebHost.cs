@@ -11,8 +11,10 @@ internal static class WebHost
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         GranaryHost.Configure(builder, settings, quietest);
         builder.Services.AddGranaryGateway();
+        ListenAddresses.RefuseOpen(urls, GranaryHost.Read(builder.Configuration).Gateway);
         configure?.Invoke(builder.Services);
         builder.WebHost.UseKestrelCore().UseUrls(urls);
+        if (Environment.GetEnvironmentVariable("GB_INLINE") == "1") builder.WebHost.UseSockets(s => s.UnsafePreferInlineScheduling = true);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
         var app = builder.Build();
         app.MapGranaryGateway();

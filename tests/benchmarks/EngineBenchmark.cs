@@ -105,14 +105,16 @@ internal static class EngineBenchmark
         Step = 1,
         TokenCount = sequences * count,
         SequenceCount = sequences,
-        SampledCount = sequences,
+        HiddenCount = sequences,
+        LogitCount = sequences,
         BlockTableWidth = tableWidth,
         TokenIds = [.. Enumerable.Range(0, sequences * count).Select(i => ((i * 7919) + past) % Shape.Vocabulary)],
         CumulativeSequenceLengths = [.. Enumerable.Range(0, sequences + 1).Select(b => b * count)],
         PastLengths = [.. Enumerable.Repeat(past, sequences)],
         // Blocks of a sequence lie apart, as they do after some time of serving.
         BlockTable = [.. from b in Enumerable.Range(firstSequence, sequences) from w in Enumerable.Range(0, tableWidth) select (w * BlockStride) + b],
-        SampledRows = [.. Enumerable.Range(1, sequences).Select(b => (b * count) - 1)],
+        HiddenRows = [.. Enumerable.Range(1, sequences).Select(b => (b * count) - 1)],
+        LogitRows = [.. Enumerable.Range(0, sequences)],
     };
 
     // At most this many sequences decode together.

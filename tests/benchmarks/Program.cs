@@ -1,10 +1,18 @@
 using Granary.Tests.Benchmarks;
+using Granary.Tests.Benchmarks.Gateway;
 
 return args switch
 {
     ["engine", .. var rest] => EngineBenchmark.Run(rest),
     ["http", .. var rest] => await HttpBenchmark.RunAsync(rest),
     ["startup", .. var rest] => await StartupBenchmark.RunAsync(rest),
+    ["gateway", .. var rest] => await GatewayBenchmark.RunAsync(rest),
+    // Processes that the gateway benchmark starts.
+    ["gateway-silo", .. var rest] => await SimulatedSilo.RunAsync(rest),
+    ["gateway-bare-server", .. var rest] => await BareServer.RunAsync(rest),
+    ["gateway-bare-engine", .. var rest] => await BareEngine.RunAsync(rest),
+    ["gateway-client", .. var rest] => LoadClient.Run(rest),
+    ["text", .. var rest] => TextBenchmark.Run(rest),
     _ => Usage(),
 };
 
@@ -15,6 +23,8 @@ static int Usage()
           engine [--formats float32,int8,int4] [--threads 1,2] [--sequences 1,4,16,32] [--output FILE]
           http [--output FILE]
           startup [--output FILE]
+          gateway [--sides engine,server,granary] [--rates 50,100,200,350,500] [--tokens 200] [--step-ms 10] [--warm-up 4] [--window 10] [--output FILE]
+          text [--output FILE]
         """);
     return 2;
 }

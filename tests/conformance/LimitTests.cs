@@ -9,7 +9,7 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Granary.Tests.Conformance;
 
 /// <summary>What clients are told when the cluster is full, gone, slow or breaks, told by a scripted client behind the real gateway.</summary>
-public sealed class LimitTests(LimitTests.ScriptedSilo scripted) : IClassFixture<LimitTests.ScriptedSilo>
+public sealed class LimitTests(LimitTests.SmallSilo scripted) : IClassFixture<LimitTests.SmallSilo>
 {
     private readonly ScriptedClient _client = scripted.Client;
     private readonly RunningSilo _silo = scripted.Silo;
@@ -155,7 +155,7 @@ public sealed class LimitTests(LimitTests.ScriptedSilo scripted) : IClassFixture
         }
     }
 
-    public sealed class ScriptedSilo : IAsyncLifetime
+    public sealed class SmallSilo : IAsyncLifetime
     {
         public ScriptedClient Client { get; } = new();
 
@@ -168,14 +168,5 @@ public sealed class LimitTests(LimitTests.ScriptedSilo scripted) : IClassFixture
         {
             if (Silo is not null) await Silo.DisposeAsync();
         }
-    }
-
-    public sealed class ScriptedClient : IGenerationClient
-    {
-        public Task<EmbedResult> EmbedAsync(EmbedRequest request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-
-        public Func<GenerateRequest, CancellationToken, IAsyncEnumerable<TokenChunk>> Script { get; set; } = (_, _) => throw new InvalidOperationException("No script.");
-
-        public IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, CancellationToken cancellationToken = default) => Script(request, cancellationToken);
     }
 }

@@ -24,9 +24,8 @@ public sealed class RefusalTests(SiloFixture fixture)
     [InlineData("repetition_penalty", "0", "repetition_penalty", "0")]
     [InlineData("presence_penalty", "3", "presence_penalty", "3")]
     [InlineData("frequency_penalty", "-3", "frequency_penalty", "-3")]
-    [InlineData("max_tokens", "0", "max_tokens", "0")]
     [InlineData("max_tokens", "-1", "max_tokens", "-1")]
-    [InlineData("max_completion_tokens", "0", "max_completion_tokens", "0")]
+    [InlineData("max_completion_tokens", "-1", "max_completion_tokens", "-1")]
     [InlineData("max_tokens", "99999999999", "max_tokens", "99999999999")]
     [InlineData("min_tokens", "-1", "min_tokens", "-1")]
     [InlineData("n", "0", "n", "0")]
@@ -62,17 +61,56 @@ public sealed class RefusalTests(SiloFixture fixture)
     [InlineData("messages", "[{\"role\":\"user\",\"content\":\"\\ud800\"}]", "messages[0].content", "Unicode")]
     [InlineData("messages", "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]", "messages[0].content[0].type", "image_url")]
     [InlineData("messages", "[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]", "messages[0].content[0].text", "missing")]
-    [InlineData("tools", "[{}]", "tools", "not supported")]
+    [InlineData("messages", "[{\"role\":\"user\",\"content\":\"a\",\"name\":5}]", "messages[0].name", "5")]
+    [InlineData("messages", "[{\"role\":\"assistant\",\"tool_calls\":[{}]}]", "messages[0].tool_calls[0].function", "missing")]
+    [InlineData("messages", "[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{}}]}]", "messages[0].tool_calls[0].function.name", "missing")]
+    [InlineData("messages", "[{\"role\":\"assistant\",\"tool_calls\":5}]", "messages[0].tool_calls", "5")]
+    [InlineData("tools", "{}", "tools", "an object")]
+    [InlineData("tools", "[5]", "tools", "tools[0]")]
+    [InlineData("tools", "[{}]", "tools[0].type", "missing")]
+    [InlineData("tools", "[{\"type\":\"custom\"}]", "tools[0].type", "custom")]
+    [InlineData("tools", "[{\"type\":\"function\"}]", "tools[0].function", "missing")]
+    [InlineData("tools", "[{\"type\":\"function\",\"function\":{\"name\":\"\"}}]", "tools[0].function.name", "1 to 64")]
+    [InlineData("tools", "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"\\udc00\"}}]", "tools[0]", "Unicode")]
+    [InlineData("tool_choice", "\"required\"", "tool_choice", "auto")]
+    [InlineData("tool_choice", "{\"type\":\"function\",\"function\":{\"name\":\"f\"}}", "tool_choice", "auto")]
+    [InlineData("tool_choice", "\"any\"", "tool_choice", "any")]
+    [InlineData("tool_choice", "\"auto\"", "tool_choice", "tools")]
+    [InlineData("tool_choice", "5", "tool_choice", "5")]
+    [InlineData("functions", "[{\"name\":\"f\"}]", "functions", "tools")]
+    [InlineData("documents", "5", "documents", "5")]
+    [InlineData("documents", "[5]", "documents", "documents[0]")]
+    [InlineData("chat_template_kwargs", "[]", "chat_template_kwargs", "list of 0")]
+    [InlineData("chat_template_kwargs", "{\"\\ud800\":1}", "chat_template_kwargs", "Unicode")]
+    [InlineData("chat_template", "\"{{ messages }}\"", "chat_template", "own template")]
+    [InlineData("add_generation_prompt", "1", "add_generation_prompt", "1")]
+    [InlineData("continue_final_message", "\"x\"", "continue_final_message", "x")]
+    [InlineData("add_special_tokens", "1", "add_special_tokens", "1")]
+    [InlineData("include_stop_str_in_output", "1", "include_stop_str_in_output", "1")]
+    [InlineData("skip_special_tokens", "1", "skip_special_tokens", "1")]
+    [InlineData("return_token_ids", "1", "return_token_ids", "1")]
+    [InlineData("cache_salt", "5", "cache_salt", "5")]
+    [InlineData("stream_options", "{\"continuous_usage_stats\":1}", "stream_options.continuous_usage_stats", "1")]
+    [InlineData("modalities", "[\"audio\"]", "modalities", "text")]
     [InlineData("response_format", "{\"type\":\"json_object\"}", "response_format", "json_object")]
+    [InlineData("response_format", "5", "response_format", "5")]
+    [InlineData("structured_outputs", "{\"regex\":\"a\"}", "structured_outputs", "constrained")]
+    [InlineData("guided_json", "{\"type\":\"object\"}", "guided_json", "constrained")]
+    [InlineData("guided_regex", "\"a\"", "guided_regex", "constrained")]
+    [InlineData("guided_choice", "[\"a\"]", "guided_choice", "constrained")]
+    [InlineData("guided_grammar", "\"a\"", "guided_grammar", "constrained")]
+    [InlineData("allowed_token_ids", "[1]", "allowed_token_ids", "constrained")]
+    [InlineData("bad_words", "[\"a\"]", "bad_words", "constrained")]
+    [InlineData("use_beam_search", "true", "use_beam_search", "true")]
+    [InlineData("prompt_logprobs", "1", "prompt_logprobs", "1")]
+    [InlineData("echo", "true", "echo", "/v1/completions")]
+    [InlineData("best_of", "2", "best_of", "/v1/completions")]
     public async Task Chat_WrongValue_Is400NamingIt(string field, string value, string parameter, string shown)
     {
         var body = Api.ChatBody("Hi");
-        var text = body.ToJsonString();
         body.Remove(field);
-        text = body.ToJsonString().TrimEnd('}') + $",\"{field}\":{value}}}";
-        if (body["messages"] is not null) text = body.ToJsonString()[..^1] + $",\"{field}\":{value}}}";
 
-        using var response = await _http.SendTextAsync(Api.Chat, text);
+        using var response = await _http.SendTextAsync(Api.Chat, body.ToJsonString()[..^1] + $",\"{field}\":{value}}}");
 
         var error = await Api.ErrorAsync(response, HttpStatusCode.BadRequest);
         Assert.Equal(parameter, (string?)error["param"]);
@@ -91,9 +129,16 @@ public sealed class RefusalTests(SiloFixture fixture)
     [InlineData("prompt", "[1,-1]", "prompt")]
     [InlineData("prompt", "[[]]", "prompt")]
     [InlineData("logprobs", "6", "logprobs")]
-    [InlineData("echo", "true", "echo")]
+    [InlineData("prompt", "[1.5]", "prompt")]
+    [InlineData("prompt", "[\"\\ud800\"]", "prompt")]
+    [InlineData("echo", "1", "echo")]
     [InlineData("suffix", "\"x\"", "suffix")]
-    [InlineData("best_of", "3", "best_of")]
+    [InlineData("best_of", "-1", "best_of")]
+    [InlineData("best_of", "33", "best_of")]
+    [InlineData("n", "33", "n")]
+    [InlineData("max_tokens", "-1", "max_tokens")]
+    [InlineData("response_format", "{\"type\":\"json_object\"}", "response_format")]
+    [InlineData("add_special_tokens", "1", "add_special_tokens")]
     public async Task Completion_WrongValue_Is400NamingIt(string field, string value, string parameter)
     {
         var body = Api.CompletionBody("Hi");
@@ -105,8 +150,63 @@ public sealed class RefusalTests(SiloFixture fixture)
     }
 
     [Theory]
+    [InlineData("{\"n\":3,\"best_of\":2}", "best_of", "3")]
+    [InlineData("{\"best_of\":2,\"stream\":true}", "best_of", "stream")]
+    [InlineData("{\"prompt\":[\"a\",\"b\"],\"n\":17}", "n", "16")]
+    public async Task Completion_ValuesThatDoNotGoTogether_Are400(string fields, string parameter, string shown)
+    {
+        var body = Api.CompletionBody("Hi");
+        foreach (var (name, value) in JsonNode.Parse(fields)!.AsObject()) body[name] = value?.DeepClone();
+        using var response = await _http.SendAsync(Api.Completions, body);
+
+        var error = await Api.ErrorAsync(response, HttpStatusCode.BadRequest);
+        Assert.Equal(parameter, (string?)error["param"]);
+        Assert.Contains(shown, (string)error["message"]!);
+    }
+
+    [Theory]
+    [InlineData(Api.Embeddings, "input", "null", "input", "missing")]
+    [InlineData(Api.Embeddings, "input", "5", "input", "5")]
+    [InlineData(Api.Embeddings, "input", "[]", "input", "list of 0")]
+    [InlineData(Api.Embeddings, "input", "\"\"", "input", "empty")]
+    [InlineData(Api.Embeddings, "input", "[\"a\",\"\"]", "input", "input[1]")]
+    [InlineData(Api.Embeddings, "input", "[2048]", "input", "2047")]
+    [InlineData(Api.Embeddings, "encoding_format", "\"int8\"", "encoding_format", "int8")]
+    [InlineData(Api.Embeddings, "encoding_format", "5", "encoding_format", "5")]
+    [InlineData(Api.Embeddings, "dimensions", "0", "dimensions", "0")]
+    [InlineData(Api.Embeddings, "dimensions", "100000", "dimensions", "100000")]
+    [InlineData(Api.Embeddings, "pooling", "\"max\"", "pooling", "max")]
+    [InlineData(Api.Embeddings, "add_special_tokens", "1", "add_special_tokens", "1")]
+    [InlineData(Api.Embeddings, "cache_salt", "1", "cache_salt", "1")]
+    [InlineData(Api.Embeddings, "model", "1", "model", "1")]
+    [InlineData("/tokenize", "prompt", "null", "prompt", "missing")]
+    [InlineData("/tokenize", "prompt", "5", "prompt", "5")]
+    [InlineData("/tokenize", "messages", "[{\"role\":\"user\",\"content\":\"a\"}]", "prompt", "both")]
+    [InlineData("/tokenize", "add_special_tokens", "5", "add_special_tokens", "5")]
+    [InlineData("/tokenize", "return_token_strs", "5", "return_token_strs", "5")]
+    [InlineData("/detokenize", "tokens", "null", "tokens", "missing")]
+    [InlineData("/detokenize", "tokens", "5", "tokens", "5")]
+    [InlineData("/detokenize", "tokens", "[2048]", "tokens", "2047")]
+    [InlineData("/detokenize", "tokens", "[\"a\"]", "tokens", "2047")]
+    public async Task OtherEndpoints_WrongValue_Is400NamingIt(string path, string field, string value, string parameter, string shown)
+    {
+        var body = new JsonObject
+        {
+            ["model"] = Api.Model,
+            [path switch { Api.Embeddings => "input", "/tokenize" => "prompt", _ => "tokens" }] = path == "/detokenize" ? new JsonArray(1) : "Hi",
+        };
+        body.Remove(field);
+        using var response = await _http.SendTextAsync(path, body.ToJsonString()[..^1] + $",\"{field}\":{value}}}");
+
+        var error = await Api.ErrorAsync(response, HttpStatusCode.BadRequest);
+        Assert.Equal(parameter, (string?)error["param"]);
+        Assert.Contains(shown, (string)error["message"]!);
+    }
+
+    [Theory]
     [InlineData("")]
     [InlineData("{")]
+    [InlineData("{\"\\ud800odel\":\"x\"}")]
     [InlineData("[]")]
     [InlineData("{\"model\":\"tiny-assistant\",}")]
     public async Task NotAJsonObject_Is400(string body)

@@ -7,13 +7,17 @@ public sealed class GraphInterpreter(string directory)
     private readonly OnnxModelReader _model = new(directory);
     private readonly Dictionary<string, (int Rows, double[] Data)> _values = [];
     private readonly Dictionary<string, double[]> _constants = [];
-    private int[] _sampled = [];
+    private readonly Dictionary<string, int[]> _chosen = [];
 
-    /// <returns>Logits of the sampled rows, row-major.</returns>
-    public double[] Run(int[] tokens, int[] sampledRows)
+    /// <summary>Hidden states of the last run's rows, row-major.</summary>
+    public double[] Hidden => _values["hidden"].Data;
+
+    /// <returns>Logits of the rows, row-major.</returns>
+    public double[] Run(int[] tokens, int[] rows)
     {
         _values.Clear();
-        _sampled = sampledRows;
+        _chosen["hidden_rows"] = rows;
+        _chosen["logit_rows"] = [.. Enumerable.Range(0, rows.Length)];
         foreach (var node in _model.Nodes) Run(node, tokens);
         return _values["logits"].Data;
     }
@@ -30,7 +34,8 @@ public sealed class GraphInterpreter(string directory)
             case "Gather":
                 var (rows, data) = _values[node.Inputs[0]];
                 width = data.Length / rows;
-                Set(node, _sampled.Length, [.. _sampled.SelectMany(row => data[(row * width)..((row + 1) * width)])]);
+                var chosen = _chosen[node.Inputs[1]];
+                Set(node, chosen.Length, [.. chosen.SelectMany(row => data[(row * width)..((row + 1) * width)])]);
                 break;
             case "SimplifiedLayerNormalization":
                 Set(node, _values[node.Inputs[0]].Rows, Norm(_values[node.Inputs[0]], Constant(node.Inputs[1]), node.Attributes["epsilon"]));

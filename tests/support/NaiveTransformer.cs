@@ -36,6 +36,15 @@ public sealed class NaiveTransformer
     /// <returns>[tokens][vocabulary].</returns>
     public double[][] Logits(ReadOnlySpan<int> tokens)
     {
+        var tied = _config.TryGetProperty("tie_word_embeddings", out var tie) && tie.ValueKind == JsonValueKind.True;
+        var head = _weights[tied ? "model.embed_tokens.weight" : "lm_head.weight"];
+        return [.. Hidden(tokens).Select(row => Product(head, row))];
+    }
+
+    /// <summary>States of every token of a sequence after the final norm.</summary>
+    /// <returns>[tokens][hidden].</returns>
+    public double[][] Hidden(ReadOnlySpan<int> tokens)
+    {
         var table = _weights["model.embed_tokens.weight"];
         var rows = tokens.ToArray().Select(token => table.AsSpan(token * _hidden, _hidden).ToArray()).ToArray();
         for (var layer = 0; layer < Integer("num_hidden_layers")!.Value; layer++)
@@ -46,8 +55,7 @@ public sealed class NaiveTransformer
             rows = [.. rows.Select(row => Add(row, Mlp(Norm(row, prefix + "post_attention_layernorm"), prefix + "mlp.")))];
         }
 
-        var tied = _config.TryGetProperty("tie_word_embeddings", out var tie) && tie.ValueKind == JsonValueKind.True;
-        return [.. rows.Select(row => Product(tied ? table : _weights["lm_head.weight"], Norm(row, "model.norm")))];
+        return [.. rows.Select(row => Norm(row, "model.norm"))];
     }
 
     private double[][] Attention(int layer, double[][] rows, string prefix)

@@ -4,14 +4,23 @@ using Granary.Engine.Execution;
 
 namespace Granary.Tests.Support;
 
-/// <summary>Passes steps on and remembers a digest of every row of logits, so that two runs can be compared to the bit.</summary>
+/// <summary>Passes steps on and remembers a digest of every row of logits and of hidden states, so that two runs can be compared to the bit.</summary>
 /// <remarks>Read it when the engine is idle. A row that is not finite fails the step: two NaN rows would be equal and mean nothing.</remarks>
 public sealed class RecordingExecutor(IStepExecutor inner) : IStepExecutor
 {
     public ExecutorShape Shape => inner.Shape;
 
-    /// <summary>Digests of the logits of every sampled row so far.</summary>
+    /// <summary>Digests of every row of logits so far.</summary>
     public HashSet<UInt128> Rows { get; } = [];
+
+    /// <summary>Digests of every row of hidden states so far.</summary>
+    public HashSet<UInt128> HiddenRows { get; } = [];
+
+    /// <summary>Most rows of logits of a step.</summary>
+    public int MostLogitRows { get; private set; }
+
+    /// <summary>Tokens computed in all steps.</summary>
+    public long Tokens { get; private set; }
 
     /// <summary>Most sequences that shared a step.</summary>
     public int WidestStep { get; private set; }
@@ -19,30 +28,36 @@ public sealed class RecordingExecutor(IStepExecutor inner) : IStepExecutor
     /// <summary>Most tokens of a step.</summary>
     public int LongestStep { get; private set; }
 
-    /// <summary>Steps in which a sequence took part without a row of its own: pieces of a prompt.</summary>
+    /// <summary>Steps in which a sequence took part without a row of logits: pieces of a prompt.</summary>
     public int PartialSteps { get; private set; }
 
-    public Span<float> Execute(StepPlan plan)
+    public StepOutput Execute(StepPlan plan)
     {
-        var logits = inner.Execute(plan);
+        var output = inner.Execute(plan);
+        Tokens += plan.TokenCount;
+        MostLogitRows = Math.Max(MostLogitRows, plan.LogitCount);
         WidestStep = Math.Max(WidestStep, plan.SequenceCount);
         LongestStep = Math.Max(LongestStep, plan.TokenCount);
-        if (plan.SampledCount < plan.SequenceCount) PartialSteps++;
-        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
-        for (var row = 0; row < plan.SampledCount; row++)
-        {
-            var values = logits.Slice(row * Shape.VocabularySize, Shape.VocabularySize);
-            foreach (var value in values)
-            {
-                if (!float.IsFinite(value)) throw new StepFailedException($"Step {plan.Step}, row {row}: a logit is {value}.");
-            }
-
-            SHA256.HashData(MemoryMarshal.AsBytes(values), digest);
-            Rows.Add(MemoryMarshal.Read<UInt128>(digest));
-        }
-
-        return logits;
+        if (plan.LogitCount < plan.SequenceCount) PartialSteps++;
+        Record(plan, output.Logits, Shape.VocabularySize, Rows);
+        Record(plan, output.Hidden, Shape.HiddenSize, HiddenRows);
+        return output;
     }
 
     public void Dispose() => inner.Dispose();
+
+    private static void Record(StepPlan plan, Span<float> rows, int columns, HashSet<UInt128> digests)
+    {
+        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
+        for (; rows.Length > 0; rows = rows[columns..])
+        {
+            foreach (var value in rows[..columns])
+            {
+                if (!float.IsFinite(value)) throw new StepFailedException($"Step {plan.Step}: a value is {value}.");
+            }
+
+            SHA256.HashData(MemoryMarshal.AsBytes(rows[..columns]), digest);
+            digests.Add(MemoryMarshal.Read<UInt128>(digest));
+        }
+    }
 }

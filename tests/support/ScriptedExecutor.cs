@@ -59,7 +59,7 @@ public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
         }
     }
 
-    public Span<float> Execute(StepPlan plan)
+    public StepOutput Execute(StepPlan plan)
     {
         lock (_gate)
         {
@@ -74,12 +74,12 @@ public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
         }
 
         BeforeStep?.Invoke(plan);
-        var logits = inner.Execute(plan);
-        if (AfterStep is null) return logits;
+        var output = inner.Execute(plan);
+        if (AfterStep is null) return output;
 
-        var changed = logits.ToArray();
+        var changed = output.Logits.ToArray();
         AfterStep(plan, changed);
-        return changed;
+        return new(output.Hidden, changed);
     }
 
     public void Dispose()

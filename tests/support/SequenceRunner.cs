@@ -7,6 +7,9 @@ public sealed class SequenceRunner(IStepExecutor executor)
 {
     private int _past;
 
+    /// <summary>States after the final norm of the tokens appended last: [tokens][hidden].</summary>
+    public float[][] Hidden { get; private set; } = [];
+
     /// <summary>Appends tokens to the sequence.</summary>
     /// <returns>Logits behind the last of them.</returns>
     public float[] Append(params int[] tokens)
@@ -19,15 +22,18 @@ public sealed class SequenceRunner(IStepExecutor executor)
             TokenCount = tokens.Length,
             SequenceCount = 1,
             BlockTableWidth = width,
-            SampledCount = 1,
+            HiddenCount = tokens.Length,
+            LogitCount = 1,
             TokenIds = tokens,
             CumulativeSequenceLengths = [0, tokens.Length],
             PastLengths = [_past],
             BlockTable = [.. Enumerable.Range(0, width).Select(block => shape.KvBlockCount - 1 - block)],
-            SampledRows = [tokens.Length - 1],
+            HiddenRows = [.. Enumerable.Range(0, tokens.Length)],
+            LogitRows = [tokens.Length - 1],
         };
-        var logits = executor.Execute(plan)[..shape.VocabularySize].ToArray();
+        var output = executor.Execute(plan);
+        Hidden = [.. output.Hidden.ToArray().Chunk(shape.HiddenSize)];
         _past += tokens.Length;
-        return logits;
+        return output.Logits.ToArray();
     }
 }

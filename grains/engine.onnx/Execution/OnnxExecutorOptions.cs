@@ -24,4 +24,8 @@ public sealed record OnnxExecutorOptions
 
     /// <summary>Most sequences of one step.</summary>
     public int MaxSequencesPerStep { get; init; } = 64;
+
+    /// <summary>Most rows of logits of one step; each takes memory for the vocabulary.</summary>
+    /// <value>Default 0: twice <see cref="MaxSequencesPerStep"/>, so that prompts whose log-probabilities are wanted advance beside decoding sequences. Never fewer than that.</value>
+    public int MaxLogitRowsPerStep { get; init; }
 }

@@ -27,10 +27,11 @@ public sealed class OnnxStepExecutor : IStepExecutor
         var tableWidth = Blocks(contextLength);
         Model = model;
         IsPrepacked = isPrepacked;
-        Shape = new ExecutorShape(model.VocabularySize, contextLength, blockCount, KvCacheMemory.BlockTokens);
+        var logitRows = options.MaxLogitRowsPerStep == 0 ? 2 * options.MaxSequencesPerStep : options.MaxLogitRowsPerStep;
+        Shape = new ExecutorShape(model.VocabularySize, model.HiddenSize, contextLength, blockCount, KvCacheMemory.BlockTokens, logitRows);
         _cache = new KvCacheMemory(model, blockCount);
-        _binding = new StepBinding(session, model, _cache, options.MaxTokensPerStep, options.MaxSequencesPerStep, tableWidth);
-        _check = new StepPlanCheck(model.VocabularySize, contextLength, options.MaxTokensPerStep, options.MaxSequencesPerStep, tableWidth);
+        _binding = new StepBinding(session, model, Shape, _cache, options.MaxTokensPerStep, options.MaxSequencesPerStep, tableWidth);
+        _check = new StepPlanCheck(Shape, options.MaxTokensPerStep, options.MaxSequencesPerStep, tableWidth);
     }
 
     public ExecutorShape Shape { get; }
@@ -72,7 +73,7 @@ public sealed class OnnxStepExecutor : IStepExecutor
     }
 
     /// <inheritdoc/>
-    public Span<float> Execute(StepPlan plan)
+    public StepOutput Execute(StepPlan plan)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         _check.Check(plan);
@@ -86,7 +87,7 @@ public sealed class OnnxStepExecutor : IStepExecutor
             throw new StepFailedException($"Step {plan.Step} failed: {exception.Message}", exception);
         }
 
-        return _binding.Logits(plan.SampledCount);
+        return _binding.Output(plan);
     }
 
     public void Dispose()
@@ -109,6 +110,7 @@ public sealed class OnnxStepExecutor : IStepExecutor
         Bound(nameof(options.KvMemoryBytes), options.KvMemoryBytes, 0, long.MaxValue);
         Bound(nameof(options.MaxTokensPerStep), options.MaxTokensPerStep, 1, 65_536);
         Bound(nameof(options.MaxSequencesPerStep), options.MaxSequencesPerStep, 1, 4096);
+        if (options.MaxLogitRowsPerStep != 0) Bound(nameof(options.MaxLogitRowsPerStep), options.MaxLogitRowsPerStep, options.MaxSequencesPerStep, 65_536);
 
         static void Bound(string option, long value, long least, long most)
         {
@@ -141,7 +143,8 @@ public sealed class OnnxStepExecutor : IStepExecutor
         var inputs = session.InputMetadata;
         foreach (var name in (string[])
         [
-            GraphContract.TokenIds, GraphContract.CumulativeSequenceLength, GraphContract.PastSequenceLengths, GraphContract.BlockTable, GraphContract.SampledRows,
+            GraphContract.TokenIds, GraphContract.CumulativeSequenceLength, GraphContract.PastSequenceLengths, GraphContract.BlockTable, GraphContract.HiddenRows,
+            GraphContract.LogitRows,
         ])
         {
             if (!inputs.TryGetValue(name, out var metadata) || metadata.ElementDataType != TensorElementType.Int32)
@@ -154,6 +157,9 @@ public sealed class OnnxStepExecutor : IStepExecutor
                 throw new ModelSessionException($"The graph has no KV cache for layer {layer} of {model.LayerCount}.");
         }
 
-        if (!session.OutputMetadata.ContainsKey(GraphContract.Logits)) throw new ModelSessionException($"The graph has no output {GraphContract.Logits}.");
+        foreach (var name in (string[])[GraphContract.Hidden, GraphContract.Logits])
+        {
+            if (!session.OutputMetadata.ContainsKey(name)) throw new ModelSessionException($"The graph has no output {name}.");
+        }
     }
 }

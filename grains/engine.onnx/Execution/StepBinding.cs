@@ -7,7 +7,7 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Granary.Engine.Onnx.Execution;
 
-/// <summary>Native memory for a step's inputs and logits, bound to a session; rebound only where a shape differs from the last step's.</summary>
+/// <summary>Native memory for a step's inputs and outputs, bound to a session; rebound only where a shape differs from the last step's.</summary>
 internal sealed unsafe class StepBinding : IDisposable
 {
     private readonly OrtIoBinding _binding;
@@ -15,25 +15,30 @@ internal sealed unsafe class StepBinding : IDisposable
     private readonly Tensor _cumulative;
     private readonly Tensor _past;
     private readonly Tensor _blockTable;
-    private readonly Tensor _sampledRows;
+    private readonly Tensor _hiddenRows;
+    private readonly Tensor _logitRows;
+    private readonly Tensor _hidden;
     private readonly Tensor _logits;
     private readonly List<OrtValue> _caches = [];
-    private readonly int _vocabularySize;
+    private readonly ExecutorShape _shape;
 
-    public StepBinding(InferenceSession session, ModelDescription model, KvCacheMemory cache, int maxTokens, int maxSequences, int maxTableWidth)
+    public StepBinding(
+        InferenceSession session, ModelDescription model, ExecutorShape shape, KvCacheMemory cache, int maxTokens, int maxSequences, int maxTableWidth)
     {
         _binding = session.CreateIoBinding();
-        _vocabularySize = model.VocabularySize;
+        _shape = shape;
         _tokens = new(GraphContract.TokenIds, TensorElementType.Int32, maxTokens);
         _cumulative = new(GraphContract.CumulativeSequenceLength, TensorElementType.Int32, maxSequences + 1);
         _past = new(GraphContract.PastSequenceLengths, TensorElementType.Int32, maxSequences);
         _blockTable = new(GraphContract.BlockTable, TensorElementType.Int32, (long)maxSequences * maxTableWidth);
-        _sampledRows = new(GraphContract.SampledRows, TensorElementType.Int32, maxSequences);
-        _logits = new(GraphContract.Logits, TensorElementType.Float, (long)maxSequences * model.VocabularySize);
+        _hiddenRows = new(GraphContract.HiddenRows, TensorElementType.Int32, maxTokens);
+        _logitRows = new(GraphContract.LogitRows, TensorElementType.Int32, shape.MaxLogitRows);
+        _hidden = new(GraphContract.Hidden, TensorElementType.Float, (long)maxTokens * shape.HiddenSize);
+        _logits = new(GraphContract.Logits, TensorElementType.Float, (long)shape.MaxLogitRows * shape.VocabularySize);
         BindCaches(model, cache);
     }
 
-    /// <summary>Copies a plan's arrays and binds their shapes. A step that samples nothing computes one row for nobody.</summary>
+    /// <summary>Copies a plan's arrays and binds their shapes.</summary>
     public void Load(StepPlan plan)
     {
         var tableWidth = plan.BlockTableWidth;
@@ -41,24 +46,27 @@ internal sealed unsafe class StepBinding : IDisposable
         _cumulative.Write(plan.CumulativeSequenceLengths.AsSpan(0, plan.SequenceCount + 1));
         _past.Write(plan.PastLengths.AsSpan(0, plan.SequenceCount));
         _blockTable.Write(plan.BlockTable.AsSpan(0, plan.SequenceCount * tableWidth));
-        _sampledRows.Write(plan.SampledCount == 0 ? [0] : plan.SampledRows.AsSpan(0, plan.SampledCount));
-        var sampled = Math.Max(1, plan.SampledCount);
+        _hiddenRows.Write(plan.HiddenRows.AsSpan(0, plan.HiddenCount));
+        _logitRows.Write(plan.LogitRows.AsSpan(0, plan.LogitCount));
         _tokens.BindInput(_binding, plan.TokenCount);
         _cumulative.BindInput(_binding, plan.SequenceCount + 1);
         _past.BindInput(_binding, plan.SequenceCount);
         _blockTable.BindInput(_binding, plan.SequenceCount, tableWidth);
-        _sampledRows.BindInput(_binding, sampled);
-        _logits.BindOutput(_binding, sampled, _vocabularySize);
+        _hiddenRows.BindInput(_binding, plan.HiddenCount);
+        _logitRows.BindInput(_binding, plan.LogitCount);
+        _hidden.BindOutput(_binding, plan.HiddenCount, _shape.HiddenSize);
+        _logits.BindOutput(_binding, plan.LogitCount, _shape.VocabularySize);
     }
 
     public void Run(InferenceSession session, RunOptions options) => session.RunWithBinding(options, _binding);
 
-    public Span<float> Logits(int rows) => new(_logits.Memory, checked(rows * _vocabularySize));
+    public StepOutput Output(StepPlan plan) => new(
+        new(_hidden.Memory, checked(plan.HiddenCount * _shape.HiddenSize)), new(_logits.Memory, checked(plan.LogitCount * _shape.VocabularySize)));
 
     public void Dispose()
     {
         _binding.Dispose();
-        foreach (var tensor in (ReadOnlySpan<Tensor>)[_tokens, _cumulative, _past, _blockTable, _sampledRows, _logits]) tensor.Dispose();
+        foreach (var tensor in (ReadOnlySpan<Tensor>)[_tokens, _cumulative, _past, _blockTable, _hiddenRows, _logitRows, _hidden, _logits]) tensor.Dispose();
         foreach (var cache in _caches) cache.Dispose();
     }
 

@@ -9,7 +9,8 @@ namespace Granary.Engine.Onnx.Graph;
 /// <remarks>
 /// Per layer: packed QKV → paged attention → output projection → add and norm → gate and up in one → SiLU(gate) · up → down →
 /// add and norm. Every operator but attention works row by row, so a row's result does not depend on the batch. Behind the
-/// last attention nothing looks across tokens any more: only the sampled rows go on from there.
+/// last attention nothing looks across tokens any more: only the rows whose hidden states are wanted go on
+/// from there, and of those only the ones with logits go through the head.
 /// </remarks>
 internal sealed class DecoderGraph
 {
@@ -40,8 +41,10 @@ internal sealed class DecoderGraph
         _graph.Input(GraphContract.CumulativeSequenceLength, OnnxElementType.Int32, "sequences_plus_one");
         _graph.Input(GraphContract.PastSequenceLengths, OnnxElementType.Int32, "sequences");
         _graph.Input(GraphContract.BlockTable, OnnxElementType.Int32, "sequences", "blocks_per_sequence");
-        _graph.Input(GraphContract.SampledRows, OnnxElementType.Int32, "sampled");
-        _graph.Output(GraphContract.Logits, OnnxElementType.Float, "sampled", _config.VocabularySize);
+        _graph.Input(GraphContract.HiddenRows, OnnxElementType.Int32, "hidden_rows");
+        _graph.Input(GraphContract.LogitRows, OnnxElementType.Int32, "logit_rows");
+        _graph.Output(GraphContract.Hidden, OnnxElementType.Float, "hidden_rows", _config.HiddenSize);
+        _graph.Output(GraphContract.Logits, OnnxElementType.Float, "logit_rows", _config.VocabularySize);
         GraphDimension[] cache = ["blocks", "block_tokens", _config.KvHeadCount, _config.HeadSize];
         for (var layer = 0; layer < _config.LayerCount; layer++)
         {
@@ -70,18 +73,18 @@ internal sealed class DecoderGraph
             var attention = Attention(layer, qkv, weights);
             if (layer == _config.LayerCount - 1)
             {
-                attention = Sampled(name + "attention", attention);
-                residual = Sampled(name + "residual", residual);
+                attention = Rows(name + "attention.rows", attention, GraphContract.HiddenRows);
+                residual = Rows(name + "residual.rows", residual, GraphContract.HiddenRows);
             }
 
             var output = Product(name + "output", attention, weights.Output);
             (normed, residual) = AddAndNorm(name + "mlp_norm", output, residual, weights.MlpNorm, weights.OutputBias);
             var down = Mlp(name, normed, weights);
-            var (nextName, nextNorm) = layer + 1 < _config.LayerCount ? ($"layers.{layer + 1}.input_norm", _weights.Layers[layer + 1].InputNorm) : ("final_norm", _weights.FinalNorm);
+            var (nextName, nextNorm) = layer + 1 < _config.LayerCount ? ($"layers.{layer + 1}.input_norm", _weights.Layers[layer + 1].InputNorm) : (GraphContract.Hidden, _weights.FinalNorm);
             (normed, residual) = AddAndNorm(nextName, down, residual, nextNorm, weights.DownBias);
         }
 
-        Product("head", normed, _weights.Head, GraphContract.Logits);
+        Product("head", Rows("head.rows", normed, GraphContract.LogitRows), _weights.Head, GraphContract.Logits);
     }
 
     private string Attention(int layer, string qkv, LayerWeights weights)
@@ -131,8 +134,8 @@ internal sealed class DecoderGraph
         return (name, name + ".sum");
     }
 
-    private string Sampled(string name, string rows) =>
-        _graph.Node(GraphBuilder.Standard, "Gather", name + ".sampled", [rows, GraphContract.SampledRows], new GraphAttribute("axis", 0));
+    private string Rows(string name, string all, string chosen) =>
+        _graph.Node(GraphBuilder.Standard, "Gather", name, [all, chosen], new GraphAttribute("axis", 0));
 
     private string Product(string name, string input, MatrixSource matrix, string? output = null)
     {

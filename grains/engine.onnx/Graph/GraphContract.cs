@@ -2,16 +2,19 @@ namespace Granary.Engine.Onnx.Graph;
 
 /// <summary>Names and shapes at the border between a model graph and what runs it.</summary>
 /// <remarks>
-/// T tokens of B sequences, S of them sampled; W block-table entries a row; L layers, H query heads, K KV heads, d head size.
+/// T tokens of B sequences, N of them with hidden states, S of those with logits; W block-table entries a row; L layers, H query heads, K KV heads, d head
+/// size.
 /// <code>
 /// inputs   token_ids                  int32 [T]
 ///          cumulative_sequence_length int32 [B + 1]
 ///          past_seqlens               int32 [B]
 ///          block_table                int32 [B, W]
-///          sampled_rows               int32 [S]
+///          hidden_rows                int32 [N]    tokens
+///          logit_rows                 int32 [S]    places in hidden_rows
 ///          key_cache.{l}              float [blocks, block_tokens, K, d]   l = 0 … L - 1
 ///          value_cache.{l}            float [blocks, block_tokens, K, d]
-/// outputs  logits                     float [S, vocabulary]
+/// outputs  hidden                     float [N, hidden]    after the final norm
+///          logits                     float [S, vocabulary]
 ///          key_cache_out.{l}, value_cache_out.{l}: bound to the same memory as the inputs
 /// </code>
 /// Between the shape's first and last element a block's memory is the attention kernel's own: nothing else reads it.
@@ -22,7 +25,9 @@ public static class GraphContract
     public const string CumulativeSequenceLength = "cumulative_sequence_length";
     public const string PastSequenceLengths = "past_seqlens";
     public const string BlockTable = "block_table";
-    public const string SampledRows = "sampled_rows";
+    public const string HiddenRows = "hidden_rows";
+    public const string LogitRows = "logit_rows";
+    public const string Hidden = "hidden";
     public const string Logits = "logits";
 
     /// <summary>Domain of our own operators.</summary>

@@ -7,7 +7,7 @@ namespace Granary.Engine.Onnx.Import;
 public sealed partial record ModelDescription
 {
     /// <summary>Layout that this build writes and reads.</summary>
-    public const int CurrentFormatVersion = 1;
+    public const int CurrentFormatVersion = 2;
 
     private const int MaxFileBytes = 1 << 20;
 

@@ -9,7 +9,8 @@ namespace Granary.Engine.Execution;
 /// cumulative_sequence_length  [B + 1]  sequence b owns tokens [c[b], c[b + 1])
 /// past_seqlens                [B]      tokens of the sequence already in the KV cache; the first token's position
 /// block_table                 [B, W]   KV blocks of the sequence in order; unused entries are -1
-/// sampled_rows                [S]      tokens whose logits are wanted, ascending
+/// hidden_rows                 [N]      tokens whose hidden states are wanted, or needed for logits, ascending
+/// logit_rows                  [S]      those of them whose logits are wanted, as places in hidden_rows, ascending
 /// </code>
 /// </remarks>
 public sealed class StepPlan
@@ -26,8 +27,11 @@ public sealed class StepPlan
     /// <summary>W: entries of a row of <see cref="BlockTable"/> in this step.</summary>
     public int BlockTableWidth { get; set; }
 
-    /// <summary>S, at most B.</summary>
-    public int SampledCount { get; set; }
+    /// <summary>N, at most T.</summary>
+    public int HiddenCount { get; set; }
+
+    /// <summary>S, at most N and <see cref="ExecutorShape.MaxLogitRows"/>.</summary>
+    public int LogitCount { get; set; }
 
     public int[] TokenIds { get; set; } = [];
 
@@ -38,5 +42,7 @@ public sealed class StepPlan
     /// <summary>Row-major, <see cref="BlockTableWidth"/> entries a row.</summary>
     public int[] BlockTable { get; set; } = [];
 
-    public int[] SampledRows { get; set; } = [];
+    public int[] HiddenRows { get; set; } = [];
+
+    public int[] LogitRows { get; set; } = [];
 }

@@ -36,6 +36,18 @@ internal sealed class Sampler(int vocabularySize)
         return new(token, logprobs);
     }
 
+    /// <summary>How likely a given token is, and which are likelier, by the logits as they are.</summary>
+    /// <param name="logits">[vocabulary].</param>
+    /// <param name="position">Of the row in its prompt; for the message of an error.</param>
+    /// <exception cref="StepFailedException">The row has no finite maximum, or a NaN.</exception>
+    public LogprobRow Score(ReadOnlySpan<float> logits, int token, int top, int position)
+    {
+        var best = RowMath.ArgMax(logits, out var max);
+        if (best < 0) throw new StepFailedException($"Prompt position {position} has a logit that is not a number.");
+        if (!float.IsFinite(max)) throw new StepFailedException($"Prompt position {position} has {max} as its highest logit.");
+        return Logprobs(logits, max, token, top);
+    }
+
     private int Draw(ReadOnlySpan<float> logits, float max, SamplingParameters parameters, double uniform)
     {
         var total = RowMath.Weights(logits, max, 1 / parameters.Temperature, _weights, _blockSums);

@@ -4,7 +4,10 @@ namespace Granary.Engine.Sampling;
 /// <remarks>Order: logit bias, repetition, presence and frequency penalties, temperature, top-k, top-p, min-p, draw.</remarks>
 public sealed record SamplingParameters
 {
-    /// <summary>Most tokens to generate, at least 1.</summary>
+    /// <summary>For a prompt that is only read.</summary>
+    public static SamplingParameters None { get; } = new() { MaxTokens = 0 };
+
+    /// <summary>Most tokens to generate, at least 1; 0 where only the prompt is to be read.</summary>
     public required int MaxTokens { get; init; }
 
     /// <summary>Tokens before which ids that end the sequence are not chosen.</summary>

@@ -15,6 +15,7 @@ internal sealed class Scheduler
 {
     private readonly int _maxTokens;
     private readonly int _maxRunning;
+    private readonly int _maxLogitRows;
     private readonly KvCache _cache;
     private readonly List<Sequence> _waiting = []; // Both in order of arrival.
     private readonly List<Sequence> _running = [];
@@ -25,14 +26,16 @@ internal sealed class Scheduler
     private long _arrivals;
     private int _noLongerQueued;
     private int _budget;
+    private int _logitRows;
     private bool _preempted;
 
     public Scheduler(ExecutorShape shape, EngineOptions options, KvCache? cache = null)
     {
         _maxTokens = options.MaxTokensPerStep;
-        _maxRunning = Math.Min(options.MaxRunningSequences, options.MaxTokensPerStep);
+        _maxLogitRows = shape.MaxLogitRows;
+        _maxRunning = Math.Min(Math.Min(options.MaxRunningSequences, options.MaxTokensPerStep), _maxLogitRows); // So that each advances.
         _cache = cache ?? new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching);
-        _writer = new(_maxTokens, _maxRunning);
+        _writer = new(_maxTokens, _maxRunning, _maxLogitRows);
     }
 
     public int RunningCount => _running.Count;
@@ -51,7 +54,10 @@ internal sealed class Scheduler
 
     public SchedulerCounters Counters { get; } = new();
 
-    /// <summary>The sequences of the plan's sampled rows, in their order.</summary>
+    /// <summary>The sequences that advance in the step, in the plan's order.</summary>
+    public IReadOnlyList<Sequence> Planned => _planned;
+
+    /// <summary>Those of them that get a token, in the same order.</summary>
     public IReadOnlyList<Sequence> Sampled => _sampled;
 
     /// <summary>Tokens and ends to hand out; emptied by the owner.</summary>
@@ -73,9 +79,9 @@ internal sealed class Scheduler
     {
         if (sequence.State == SequenceState.Ended) return; // Its deadline passed while it was on its way here.
         sequence.Arrival = _arrivals++;
-        if (sequence.GeneratedCount >= sequence.Limit)
+        if (!sequence.WantsToken && sequence.Reading is null)
         {
-            End(sequence, SequenceEnd.Length); // A replay of a sequence that had generated all it may.
+            End(sequence, SequenceEnd.Length); // Such as a replay of a sequence that had generated all it may.
             return;
         }
 
@@ -95,8 +101,9 @@ internal sealed class Scheduler
     public bool Schedule(StepPlan plan)
     {
         _budget = _maxTokens;
+        _logitRows = _maxLogitRows;
         _preempted = false;
-        foreach (var sequence in _running) sequence.Scheduled = 0;
+        foreach (var sequence in _running) (sequence.Scheduled, sequence.LogitRows) = (0, 0);
 
         Advance(decoding: true);
         Advance(decoding: false);
@@ -108,7 +115,7 @@ internal sealed class Scheduler
         return true;
     }
 
-    /// <summary>Takes a step's results: one for every sampled row.</summary>
+    /// <summary>Takes a step's results: one for every sequence that gets a token. What is read off prompts has been.</summary>
     public void Complete(ReadOnlySpan<SampledToken> tokens)
     {
         foreach (var sequence in _planned)
@@ -116,6 +123,9 @@ internal sealed class Scheduler
             if (sequence.State != SequenceState.Running) continue;
             sequence.Computed += sequence.Scheduled;
             _cache.Share(sequence.Blocks, sequence.Tokens, sequence.Computed);
+            if (sequence.WantsToken || sequence.Reading is not null) continue;
+            _running.Remove(sequence);
+            End(sequence, SequenceEnd.Length);
         }
 
         for (var i = 0; i < _sampled.Count; i++)
@@ -147,7 +157,8 @@ internal sealed class Scheduler
             var sequence = _running[i];
             if (sequence.Pending == 1 != decoding || sequence.Handle.IsPaused()) continue;
 
-            var chunk = Math.Min(sequence.Pending, _budget);
+            var chunk = ChunkOf(sequence);
+            if (chunk == 0) continue;
             while (!_cache.TryGrow(sequence.Blocks, sequence.Computed + chunk))
             {
                 var victim = PausedVictim() ?? _running[^1];
@@ -157,14 +168,30 @@ internal sealed class Scheduler
             }
 
             if (sequence.State != SequenceState.Running) continue;
-            sequence.Scheduled = chunk;
-            _budget -= chunk;
+            Take(sequence, chunk);
         }
+    }
+
+    /// <summary>Tokens that the sequence may advance by, as far as budget and rows of logits reach.</summary>
+    private int ChunkOf(Sequence sequence)
+    {
+        var chunk = Math.Min(sequence.Pending, _budget);
+        // A token needs a row at most, so that this never cuts more than it must.
+        while (sequence.LogitRowsOf(chunk) - _logitRows is var missing and > 0) chunk -= missing;
+        return chunk;
+    }
+
+    private void Take(Sequence sequence, int chunk)
+    {
+        sequence.Scheduled = chunk;
+        sequence.LogitRows = sequence.LogitRowsOf(chunk);
+        _budget -= chunk;
+        _logitRows -= sequence.LogitRows;
     }
 
     private void StartWaiting()
     {
-        for (var i = 0; i < _waiting.Count && _budget > 0;)
+        for (var i = 0; i < _waiting.Count && _budget > 0 && _logitRows > 0;)
         {
             var sequence = _waiting[i];
             if (sequence.Handle.IsPaused())
@@ -192,7 +219,7 @@ internal sealed class Scheduler
     {
         if (_running.Count >= _maxRunning) return false;
 
-        var cached = _cache.AcquirePrefix(sequence.Blocks, sequence.Tokens);
+        var cached = _cache.AcquirePrefix(sequence.Blocks, sequence.Tokens[..(sequence.CacheReach + 1)]);
         if (!_cache.TryGrow(sequence.Blocks, sequence.TokenCount))
         {
             _cache.Release(sequence.Blocks);
@@ -201,8 +228,7 @@ internal sealed class Scheduler
 
         sequence.State = SequenceState.Running;
         sequence.Computed = cached;
-        sequence.Scheduled = Math.Min(sequence.Pending, _budget);
-        _budget -= sequence.Scheduled;
+        Take(sequence, ChunkOf(sequence));
         if (!sequence.Started) CountStart(sequence, cached);
         return true;
     }
@@ -213,7 +239,7 @@ internal sealed class Scheduler
         _noLongerQueued++;
         sequence.CachedPromptTokens = Math.Min(cached, sequence.PromptLength);
         Counters.PromptTokens += sequence.PromptLength;
-        if (_cache.IsShared) Counters.PrefixCacheQueries += sequence.TokenCount;
+        if (_cache.IsShared && sequence.CacheReach > 0) Counters.PrefixCacheQueries += sequence.TokenCount;
         Counters.PrefixCacheHits += cached;
     }
 
@@ -222,7 +248,9 @@ internal sealed class Scheduler
         if (!victim.Handle.IsPaused()) _preempted = true;
         Counters.Preemptions++;
         _budget += victim.Scheduled;
+        _logitRows += victim.LogitRows;
         victim.Scheduled = 0;
+        victim.LogitRows = 0;
         victim.Computed = 0;
         victim.State = SequenceState.Waiting;
         _cache.Release(victim.Blocks);
@@ -255,7 +283,7 @@ internal sealed class Scheduler
         {
             if (sequence.Scheduled == 0) continue;
             _planned.Add(sequence);
-            if (sequence.Scheduled == sequence.Pending) _sampled.Add(sequence);
+            if (sequence.Scheduled == sequence.Pending && sequence.WantsToken) _sampled.Add(sequence);
         }
     }
 
@@ -264,10 +292,10 @@ internal sealed class Scheduler
         sequence.Append(sampled.TokenId);
         Counters.GenerationTokens++;
         SequenceEnd? end = sequence.Sampling.StopTokenIds.Contains(sampled.TokenId) ? SequenceEnd.Stop
-            : sequence.GeneratedCount >= sequence.Limit ? SequenceEnd.Length
+            : !sequence.WantsToken ? SequenceEnd.Length
             : null;
         _outbox.Add(new(sequence.Handle, new(
-            sequence.GeneratedCount - 1, sampled.TokenId, sequence.CachedPromptTokens, end, sampled.Logprobs)));
+            sequence.GeneratedCount - 1, sampled.TokenId, sequence.CachedPromptTokens, end, sampled.Logprobs, sequence.TakePromptOutput())));
         if (end is null) return;
 
         _running.Remove(sequence);
@@ -276,7 +304,7 @@ internal sealed class Scheduler
 
     private void End(Sequence sequence, SequenceEnd end)
     {
-        _outbox.Add(new(sequence.Handle, new(sequence.GeneratedCount, -1, sequence.CachedPromptTokens, end)));
+        _outbox.Add(new(sequence.Handle, new(sequence.GeneratedCount, -1, sequence.CachedPromptTokens, end, Prompt: sequence.TakePromptOutput())));
         Finish(sequence);
     }
 

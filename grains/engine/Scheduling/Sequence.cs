@@ -1,4 +1,5 @@
 using Granary.Engine.Kv;
+using Granary.Engine.Prompts;
 using Granary.Engine.Sampling;
 
 namespace Granary.Engine.Scheduling;
@@ -18,6 +19,7 @@ internal enum SequenceState
 internal sealed class Sequence
 {
     private readonly EngineRequest _request;
+    private PromptReading? _reading;
     private int[] _tokens;
 
     /// <param name="limit">Most tokens to generate, replayed ones counted: what was asked for, or what the context holds.</param>
@@ -30,6 +32,7 @@ internal sealed class Sequence
         Limit = limit;
         Handle = handle;
         Blocks = new(request.CacheSalt);
+        _reading = PromptReading.Of(request);
     }
 
     public SequenceHandle Handle { get; }
@@ -78,6 +81,40 @@ internal sealed class Sequence
     public bool Started { get; set; }
 
     public int CachedPromptTokens { get; set; }
+
+    /// <summary>What is still to be read off the prompt; null when nothing is.</summary>
+    public PromptReading? Reading => _reading is { IsDone: false } ? _reading : null;
+
+    /// <summary>Leading tokens that may come from the cache: not what is still to be read, nor the last, which must be computed.</summary>
+    public int CacheReach => Reading?.Next ?? TokenCount - 1;
+
+    /// <summary>Whether another token is to be generated.</summary>
+    public bool WantsToken => GeneratedCount < Limit;
+
+    /// <summary>Rows of logits that this step's tokens get.</summary>
+    public int LogitRows { get; set; }
+
+    /// <summary>Its first row of hidden states in the step's plan; those that are read come first.</summary>
+    public int FirstHiddenRow { get; set; }
+
+    /// <summary>Its first row of logits in the step's plan; those that are read come first.</summary>
+    public int FirstLogitRow { get; set; }
+
+    /// <summary>The row of logits in the step's plan that its next token is drawn from, if it gets one.</summary>
+    public int LastLogitRow => FirstLogitRow + LogitRows - 1;
+
+    /// <summary>Rows of logits that it needs to advance by <paramref name="count"/> tokens.</summary>
+    public int LogitRowsOf(int count) =>
+        (Reading is { NeedsLogits: true } reading ? reading.RowsOf(Computed, count) : 0) + (count == Pending && WantsToken ? 1 : 0);
+
+    /// <summary>What was read off the prompt, once it is complete; null again afterwards.</summary>
+    public PromptOutput? TakePromptOutput()
+    {
+        if (_reading is not { IsDone: true }) return null;
+        var output = _reading.Finish();
+        _reading = null;
+        return output;
+    }
 
     public void Append(int token)
     {

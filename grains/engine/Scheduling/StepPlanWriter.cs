@@ -3,7 +3,7 @@ using Granary.Engine.Execution;
 namespace Granary.Engine.Scheduling;
 
 /// <summary>Writes scheduled sequences into a step plan, reusing its arrays.</summary>
-internal sealed class StepPlanWriter(int maxTokens, int maxSequences)
+internal sealed class StepPlanWriter(int maxTokens, int maxSequences, int maxLogitRows)
 {
     private long _step;
 
@@ -13,7 +13,8 @@ internal sealed class StepPlanWriter(int maxTokens, int maxSequences)
         plan.Step = ++_step;
         plan.SequenceCount = sequences.Count;
         plan.TokenCount = 0;
-        plan.SampledCount = 0;
+        plan.HiddenCount = 0;
+        plan.LogitCount = 0;
         plan.CumulativeSequenceLengths[0] = 0;
         for (var b = 0; b < sequences.Count; b++)
         {
@@ -22,7 +23,7 @@ internal sealed class StepPlanWriter(int maxTokens, int maxSequences)
             plan.TokenCount += sequence.Scheduled;
             plan.PastLengths[b] = sequence.Computed;
             plan.CumulativeSequenceLengths[b + 1] = plan.TokenCount;
-            if (sequence.Scheduled == sequence.Pending) plan.SampledRows[plan.SampledCount++] = plan.TokenCount - 1;
+            WriteRows(plan, sequence);
 
             var row = plan.BlockTable.AsSpan(b * plan.BlockTableWidth, plan.BlockTableWidth);
             sequence.Blocks.Blocks.CopyTo(row);
@@ -30,17 +31,42 @@ internal sealed class StepPlanWriter(int maxTokens, int maxSequences)
         }
     }
 
+    /// <summary>First the positions of the prompt that are read, then the last token if another is to follow it.</summary>
+    private static void WriteRows(StepPlan plan, Sequence sequence)
+    {
+        sequence.FirstHiddenRow = plan.HiddenCount;
+        sequence.FirstLogitRow = plan.LogitCount;
+        if (sequence.Reading is { } reading)
+        {
+            var row = plan.TokenCount - sequence.Scheduled + reading.Next - sequence.Computed;
+            for (var left = reading.RowsOf(sequence.Computed, sequence.Scheduled); left > 0; left--)
+            {
+                if (reading.NeedsLogits) plan.LogitRows[plan.LogitCount++] = plan.HiddenCount;
+                plan.HiddenRows[plan.HiddenCount++] = row++;
+            }
+        }
+
+        if (sequence.Scheduled != sequence.Pending || !sequence.WantsToken) return;
+        plan.LogitRows[plan.LogitCount++] = plan.HiddenCount;
+        plan.HiddenRows[plan.HiddenCount++] = plan.TokenCount - 1;
+    }
+
     private void Reserve(StepPlan plan, List<Sequence> sequences)
     {
         plan.BlockTableWidth = 0;
         foreach (var sequence in sequences) plan.BlockTableWidth = Math.Max(plan.BlockTableWidth, sequence.Blocks.Count);
 
-        if (plan.TokenIds.Length < maxTokens) plan.TokenIds = new int[maxTokens];
+        if (plan.TokenIds.Length < maxTokens)
+        {
+            plan.TokenIds = new int[maxTokens];
+            plan.HiddenRows = new int[maxTokens];
+            plan.LogitRows = new int[maxLogitRows];
+        }
+
         if (plan.CumulativeSequenceLengths.Length < maxSequences + 1)
         {
             plan.CumulativeSequenceLengths = new int[maxSequences + 1];
             plan.PastLengths = new int[maxSequences];
-            plan.SampledRows = new int[maxSequences];
         }
 
         var entries = plan.BlockTableWidth * sequences.Count;

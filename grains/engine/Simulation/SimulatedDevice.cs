@@ -5,11 +5,16 @@ public sealed record SimulatedDevice
 {
     public int VocabularySize { get; init; } = 256;
 
+    public int HiddenSize { get; init; } = 16;
+
     public int ContextLength { get; init; } = 1024;
 
     public int KvBlockCount { get; init; } = 256;
 
     public int KvBlockTokens { get; init; } = 16;
+
+    /// <summary>Most rows of logits of one step.</summary>
+    public int MaxLogitRows { get; init; } = 128;
 
     /// <summary>Time of a step apart from its tokens.</summary>
     public TimeSpan PerStep { get; init; }

@@ -2,10 +2,10 @@ using Granary.Engine.Execution;
 
 namespace Granary.Engine.Simulation;
 
-/// <summary>Stands in for a device: takes time by a cost model, and computes logits that depend on every entry of the KV cache it reads.</summary>
+/// <summary>Stands in for a device: takes time by a cost model, and computes hidden states and logits that depend on every entry of the KV cache it reads.</summary>
 /// <remarks>
-/// A token's cache entry is a hash of the token and of all entries before it, read through the block table; its logits are drawn from
-/// that hash. So a wrong block, position, order or stale content changes the output, as in a real model, and entries that were never
+/// A token's cache entry is a hash of the token and of all entries before it, read through the block table; its hidden state and its
+/// logits are drawn from that hash. So a wrong block, position, order or stale content changes the output, as in a real model, and entries that were never
 /// written, or written twice in a step, are errors.
 /// </remarks>
 public sealed class SimulatedExecutor : IStepExecutor
@@ -18,6 +18,7 @@ public sealed class SimulatedExecutor : IStepExecutor
     private readonly ulong[] _entries; // By block and place in it; 0 is never written.
     private readonly long[] _writtenIn; // The step that wrote the entry.
     private readonly float[] _noise;
+    private float[] _hidden = [];
     private float[] _logits = [];
     private TimeSpan _owed;
 
@@ -26,7 +27,7 @@ public sealed class SimulatedExecutor : IStepExecutor
     {
         _device = device;
         _wait = wait ?? Sleep;
-        Shape = new(device.VocabularySize, device.ContextLength, device.KvBlockCount, device.KvBlockTokens);
+        Shape = new(device.VocabularySize, device.HiddenSize, device.ContextLength, device.KvBlockCount, device.KvBlockTokens, device.MaxLogitRows);
         _entries = new ulong[device.KvBlockCount * device.KvBlockTokens];
         _writtenIn = new long[_entries.Length];
         _noise = new float[2 * device.VocabularySize];
@@ -36,18 +37,22 @@ public sealed class SimulatedExecutor : IStepExecutor
 
     public ExecutorShape Shape { get; }
 
-    public Span<float> Execute(StepPlan plan)
+    public StepOutput Execute(StepPlan plan)
     {
-        var size = plan.SampledCount * _device.VocabularySize;
-        if (_logits.Length < size) _logits = new float[size];
+        if (plan.LogitCount > _device.MaxLogitRows) throw Wrong(plan, $"{plan.LogitCount} rows of logits are wanted, there is room for {_device.MaxLogitRows}");
+        var hiddenSize = plan.HiddenCount * _device.HiddenSize;
+        var logitsSize = plan.LogitCount * _device.VocabularySize;
+        if (_hidden.Length < hiddenSize) _hidden = new float[hiddenSize];
+        if (_logits.Length < logitsSize) _logits = new float[logitsSize];
 
-        var sampled = 0;
-        for (var b = 0; b < plan.SequenceCount; b++) Advance(plan, b, ref sampled);
-        if (sampled != plan.SampledCount) throw Wrong(plan, $"{plan.SampledCount} rows are sampled, {sampled} of them are tokens of the step");
+        var (hidden, logits) = (0, 0);
+        for (var b = 0; b < plan.SequenceCount; b++) Advance(plan, b, ref hidden, ref logits);
+        if (hidden != plan.HiddenCount) throw Wrong(plan, $"{plan.HiddenCount} hidden states are wanted, {hidden} of them are tokens of the step");
+        if (logits != plan.LogitCount) throw Wrong(plan, $"{plan.LogitCount} rows of logits are wanted, {logits} of them have hidden states");
 
         var cost = CostOf(plan);
         if (cost > TimeSpan.Zero) _wait(cost);
-        return _logits.AsSpan(0, size);
+        return new(_hidden.AsSpan(0, hiddenSize), _logits.AsSpan(0, logitsSize));
     }
 
     public void Dispose()
@@ -67,7 +72,7 @@ public sealed class SimulatedExecutor : IStepExecutor
         return cost;
     }
 
-    private void Advance(StepPlan plan, int b, ref int sampled)
+    private void Advance(StepPlan plan, int b, ref int hidden, ref int logits)
     {
         var (start, end) = (plan.CumulativeSequenceLengths[b], plan.CumulativeSequenceLengths[b + 1]);
         var past = plan.PastLengths[b];
@@ -92,8 +97,12 @@ public sealed class SimulatedExecutor : IStepExecutor
             _writtenIn[place] = plan.Step;
             _entries[place] = Mix(history, (ulong)plan.TokenIds[t]) | 1;
             history = Mix(history, _entries[place]);
-            if (sampled < plan.SampledCount && plan.SampledRows[sampled] == t)
-                WriteLogits(history, _logits.AsSpan(sampled++ * _device.VocabularySize, _device.VocabularySize));
+            if (hidden == plan.HiddenCount || plan.HiddenRows[hidden] != t) continue;
+
+            WriteHidden(history, _hidden.AsSpan(hidden * _device.HiddenSize, _device.HiddenSize));
+            if (logits < plan.LogitCount && plan.LogitRows[logits] == hidden)
+                WriteLogits(history, _logits.AsSpan(logits++ * _device.VocabularySize, _device.VocabularySize));
+            hidden++;
         }
     }
 
@@ -103,6 +112,11 @@ public sealed class SimulatedExecutor : IStepExecutor
         var block = index < plan.BlockTableWidth ? plan.BlockTable[b * plan.BlockTableWidth + index] : -1;
         if ((uint)block >= (uint)_device.KvBlockCount) throw Wrong(plan, $"sequence {b} has block {block} at position {position}");
         return block * _device.KvBlockTokens + position % _device.KvBlockTokens;
+    }
+
+    private static void WriteHidden(ulong history, Span<float> row)
+    {
+        for (var i = 0; i < row.Length; i++) row[i] = Unit(Mix(history, (ulong)i)) * 2 - 1;
     }
 
     private void WriteLogits(ulong history, Span<float> row)

@@ -21,4 +21,7 @@ internal sealed partial class ModelGrain
 
     [LoggerMessage(Level = LogLevel.Error, Message = "The watch over model {Model} failed and goes on.")]
     private partial void LogWatchFailed(string model, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Model {Model} could not be announced to the index.")]
+    private partial void LogAnnounceFailed(string model, Exception exception);
 }

@@ -13,15 +13,16 @@ namespace Granary.Grains.Models;
 /// <summary>Keeps a model at the wanted number of replicas and tells its router which lives there are.</summary>
 /// <remarks>
 /// Not reentrant: deployments, reports and the watch follow one another, so a replica is never loaded by two of them at a time.
-/// Only <see cref="GetStatusAsync"/> interleaves. What is wanted lives in this activation; whoever deploys repeats it after a restart.
+/// Only what asks interleaves: status, card and files. What is wanted lives in this activation; whoever deploys repeats it after a restart.
 /// </remarks>
 [PreferLocalPlacement]
 internal sealed partial class ModelGrain(
-    IGrainFactory grains, IOptions<ModelGrainOptions> options, TimeProvider time, ILogger<ModelGrain> logger) : Grain, IModelGrain
+    IGrainFactory grains, IModelFiles files, IOptions<ModelGrainOptions> options, TimeProvider time, ILogger<ModelGrain> logger) : Grain, IModelGrain
 {
     private readonly List<ModelReplica> _replicas = []; // By number.
     private ReplicaDescriptor[] _published = [];
     private IGrainTimer? _watch;
+    private ModelCard? _card; // Set once a replica lives; what was opened stays known while its replicas are away.
 
     private string Model => this.GetPrimaryKeyString();
 
@@ -49,12 +50,14 @@ internal sealed partial class ModelGrain(
 
         if (failure is not null) throw new ModelLoadException(failure.Message);
         await PublishAsync(cancellationToken);
+        await AnnounceAsync(cancellationToken);
         return Status();
     }
 
-    public Task<ModelCard> GetCardAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public Task<ModelCard> GetCardAsync(CancellationToken cancellationToken = default) => Task.FromResult(_card ?? throw NotOpened());
 
-    public Task<ModelTextFiles> GetTextFilesAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public async Task<ModelTextFiles> GetTextFilesAsync(CancellationToken cancellationToken = default) =>
+        await files.FindTextFilesAsync(Model, cancellationToken) ?? throw NotOpened();
 
     public Task<ModelStatus> GetStatusAsync(CancellationToken cancellationToken = default) => Task.FromResult(Status());
 
@@ -142,6 +145,32 @@ internal sealed partial class ModelGrain(
         _published = living;
     }
 
+    /// <summary>Tells the index that the model is served, or that it is no more. The index forgets whom it does not hear of.</summary>
+    private async Task AnnounceAsync(CancellationToken cancellationToken)
+    {
+        var index = grains.GetGrain<IModelIndexGrain>(0);
+        try
+        {
+            if (_replicas.Count == 0)
+            {
+                _card = null;
+                await index.WithdrawAsync(Model, cancellationToken);
+                return;
+            }
+
+            if (Living() is { Length: > 0 } living && await files.FindCardAsync(Model, cancellationToken) is { } card)
+                _card = card with { ContextLength = Math.Min(card.ContextLength, living.Min(replica => replica.ContextLength)) };
+            if (_card is not null) await index.AnnounceAsync(_card, cancellationToken);
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            // The model answers whoever knows its name; the watch announces it again.
+            LogAnnounceFailed(Model, exception);
+        }
+    }
+
+    private ModelNotReadyException NotOpened() => new($"Model '{Model}' has not been opened yet.", options.Value.RetryPause);
+
     /// <summary>Watches while there is something to watch; sooner where a replica waits to be loaded.</summary>
     private void SetWatch()
     {
@@ -165,6 +194,7 @@ internal sealed partial class ModelGrain(
             await FindEndedAsync(cancellationToken);
             await LoadMissingAsync(cancellationToken);
             await PublishAsync(cancellationToken);
+            await AnnounceAsync(cancellationToken);
         }
         catch (Exception exception) when (exception is not OperationCanceledException)
         {

@@ -29,9 +29,11 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         var replica = RequireLife(epoch);
         using var stay = replica.TryEnter() ?? throw new ReplicaSaturatedException($"Replica '{ReplicaId}' is being ended and takes nothing new.", RetryAfterFull);
         await using var sequence = Submit(replica, request); // Done, failed or abandoned: its KV blocks come back here.
+        // Once for the sequence, and not with every wait: waits are as many as tokens.
+        await using var registration = cancellationToken.UnsafeRegister(static sequence => _ = ((ISequenceHandle)sequence!).DisposeAsync().AsTask(), sequence);
 
-        var ended = false;
-        do
+        var (ended, more) = (false, true);
+        while (more)
         {
             // What is there already leaves in one message: Orleans batches what an iterator yields without waiting.
             while (sequence.TryRead(out var token))
@@ -39,8 +41,18 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
                 ended |= token.End is not null;
                 yield return ReplicaMapping.ToChunk(token, epoch);
             }
+
+            try
+            {
+                more = await sequence.WaitToReadAsync(CancellationToken.None);
+            }
+            catch (StepFailedException exception)
+            {
+                throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the sequence ran: {exception.Message}");
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
         }
-        while (await WaitToReadAsync(sequence, cancellationToken));
 
         if (!ended) throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no end of the sequence.");
     }
@@ -86,18 +98,6 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
             RefusalReason.Stopped => new EpochMismatchException($"Replica '{ReplicaId}', epoch {replica.Epoch}, has ended: {refusal.Message}", replica.Epoch, 0),
             _ => new InvalidOperationException($"Unknown refusal {refusal.Reason}: {refusal.Message}"),
         };
-    }
-
-    private async ValueTask<bool> WaitToReadAsync(ISequenceHandle sequence, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await sequence.WaitToReadAsync(cancellationToken);
-        }
-        catch (StepFailedException exception)
-        {
-            throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the sequence ran: {exception.Message}");
-        }
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId} refused request {RequestId}: {Reason}, {Parameter}.")]

@@ -16,8 +16,8 @@ internal static class Arithmetic
 
     public static object? Binary(Interpreter interpreter, string op, object? left, object? right)
     {
-        if (op == "~") return Join(interpreter, ValueOperations.ToText(left), ValueOperations.ToText(right));
-        if (op == "+" && IsText(left) && IsText(right)) return Join(interpreter, ValueOperations.ToText(left), ValueOperations.ToText(right));
+        if (op == "~") return Join(interpreter, interpreter.ToText(left), interpreter.ToText(right));
+        if (op == "+" && IsText(left) && IsText(right)) return Join(interpreter, interpreter.ToText(left), interpreter.ToText(right));
         if (op == "+" && left is ListValue first && right is ListValue second && first.IsTuple == second.IsTuple)
         {
             Grow(interpreter, (long)first.Items.Count + second.Items.Count);
@@ -26,7 +26,7 @@ internal static class Arithmetic
 
         if (op == "*" && left is long or bool && (IsText(right) || right is ListValue)) (left, right) = (right, left);
         if (op == "*" && right is long or bool && (IsText(left) || left is ListValue)) return Repeat(interpreter, left, Math.Max(0, Whole(right)));
-        if (op == "%" && IsText(left)) return Methods.Percent(interpreter, ValueOperations.ToText(left), right);
+        if (op == "%" && IsText(left)) return Methods.Percent(interpreter, interpreter.ToText(left), right);
 
         if (!ValueOperations.TryNumber(left, out var x, out var leftWhole) || !ValueOperations.TryNumber(right, out var y, out var rightWhole))
         {
@@ -59,7 +59,7 @@ internal static class Arithmetic
             return new ListValue([.. Enumerable.Repeat(list.Items, list.Items.Count == 0 ? 0 : (int)times).SelectMany(items => items)], list.IsTuple);
         }
 
-        var text = ValueOperations.ToText(value);
+        var text = interpreter.ToText(value);
         if (text.Length > 0 && times > TemplateLimits.MaxOutputLength / text.Length) throw ValueOperations.TooLong();
         interpreter.Step(text.Length * times / 16);
         return text.Length == 0 ? "" : new StringBuilder().Insert(0, text, (int)times).ToString();

@@ -50,15 +50,36 @@ public sealed class ChatTemplate
     public static ChatTemplate? Load(string directory, TimeProvider? time = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(directory);
-        var config = ReadConfig(Path.Combine(directory, "tokenizer_config.json"));
-        var (main, toolUse) = Sources(config?["chat_template"]);
+        var config = Path.Combine(directory, "tokenizer_config.json");
         var file = Path.Combine(directory, "chat_template.jinja");
-        if (File.Exists(file))
-        {
-            if (new FileInfo(file).Length > TemplateLimits.MaxSourceLength * 4L) throw new ChatTemplateException($"chat_template.jinja has more than {TemplateLimits.MaxSourceLength * 4L} bytes.");
-            main = File.ReadAllText(file);
-        }
+        if (!File.Exists(file)) return Create(File.Exists(config) ? File.ReadAllText(config) : null, null, time);
+        RequireBounded(new FileInfo(file).Length);
+        return Create(File.Exists(config) ? File.ReadAllText(config) : null, File.ReadAllText(file), time);
+    }
 
+    /// <summary>The same from files that are in memory, by name.</summary>
+    /// <exception cref="ChatTemplateException">A file is malformed or too large.</exception>
+    public static ChatTemplate? Load(IReadOnlyDictionary<string, byte[]> files, TimeProvider? time = null)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        RequireBounded(files.GetValueOrDefault("chat_template.jinja")?.Length ?? 0);
+        return Create(Text("tokenizer_config.json"), Text("chat_template.jinja"), time);
+
+        // A reader, because it knows the byte order mark as reading a file does.
+        string? Text(string name) => files.TryGetValue(name, out var content) ? new StreamReader(new MemoryStream(content)).ReadToEnd() : null;
+    }
+
+    private static void RequireBounded(long bytes)
+    {
+        if (bytes > TemplateLimits.MaxSourceLength * 4L) throw new ChatTemplateException($"chat_template.jinja has more than {TemplateLimits.MaxSourceLength * 4L} bytes.");
+    }
+
+    /// <param name="file">Content of chat_template.jinja, which wins over the configuration's.</param>
+    private static ChatTemplate? Create(string? configuration, string? file, TimeProvider? time)
+    {
+        var config = ReadConfig(configuration);
+        var (main, toolUse) = Sources(config?["chat_template"]);
+        main = file ?? main;
         return main is null ? null : new ChatTemplate(
             TemplateParser.Parse(main), toolUse is null ? null : TemplateParser.Parse(toolUse), SpecialTokens(config), time ?? TimeProvider.System);
     }
@@ -91,16 +112,28 @@ public sealed class ChatTemplate
         return Interpreter.Render(options.Tools is not null && _toolUse is not null ? _toolUse : _default, variables, _time);
     }
 
-    /// <summary>Renders with exactly the given variables, as a plain Jinja template.</summary>
-    internal string Render(JsonObject variables) =>
-        Interpreter.Render(_default, variables.ToDictionary(entry => entry.Key, entry => ValueOperations.FromJson(entry.Value), StringComparer.Ordinal), _time);
+    /// <summary>Renders the main template with exactly the given variables, as a plain Jinja template.</summary>
+    /// <param name="variables">
+    /// Every variable the template sees, by name: nothing is added, neither special tokens nor <c>add_generation_prompt</c>,
+    /// and what is not here is undefined. JSON's null is Jinja's none; whole numbers beyond 64 bits become floats.
+    /// </param>
+    /// <returns>The rendered text, at most <see cref="TemplateLimits.MaxOutputLength"/> chars.</returns>
+    /// <exception cref="ChatTemplateException">The template failed, raised an error of its own, or went beyond a bound, which the message names.</exception>
+    public string Render(JsonObject variables) => Render(variables, TemplateLimits.MaxSteps);
 
-    private static JsonObject? ReadConfig(string path)
+    internal string Render(JsonObject variables, long maxSteps)
     {
-        if (!File.Exists(path)) return null;
+        ArgumentNullException.ThrowIfNull(variables);
+        var values = variables.ToDictionary(entry => entry.Key, entry => ValueOperations.FromJson(entry.Value), StringComparer.Ordinal);
+        return Interpreter.Render(_default, values, _time, maxSteps);
+    }
+
+    private static JsonObject? ReadConfig(string? content)
+    {
+        if (content is null) return null;
         try
         {
-            return JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new ChatTemplateException("tokenizer_config.json is not a JSON object.");
+            return JsonNode.Parse(content) as JsonObject ?? throw new ChatTemplateException("tokenizer_config.json is not a JSON object.");
         }
         catch (JsonException exception)
         {

@@ -30,7 +30,9 @@ internal sealed partial class Interpreter
             case Expression.Constant constant:
                 return constant.Value;
             case Expression.Name name:
-                return scope.Get(name.Value);
+                var found = scope.Get(name.Value, out var hops);
+                Step(hops / 4);
+                return found;
             case Expression.Attribute attribute:
                 return Attribute(Evaluate(attribute.Target, scope), attribute.Key);
             case Expression.Item item:
@@ -63,11 +65,19 @@ internal sealed partial class Interpreter
                 return new ListValue([.. list.Items.Select(item => Evaluate(item, scope))], list.IsTuple);
             case Expression.DictionaryLiteral dictionary:
                 var result = new DictionaryValue();
-                foreach (var (key, value) in dictionary.Items) result.Set(Evaluate(key, scope), Evaluate(value, scope));
+                foreach (var (key, value) in dictionary.Items) result.Set(Key(Evaluate(key, scope)), Evaluate(value, scope));
                 return result;
             default:
                 throw new InvalidOperationException($"The expression {expression.GetType().Name} has no meaning.");
         }
+    }
+
+    /// <summary>A value that is used as a key, which is looked through for its hash.</summary>
+    internal object? Key(object? value)
+    {
+        if (value is DictionaryValue or ListValue { IsTuple: false }) throw Failed($"{ValueOperations.TypeName(value)} cannot be a key");
+        Step(ValueOperations.Weight(value));
+        return value;
     }
 
     private object? Optional(Expression? expression, Scope scope) => expression is null ? null : Evaluate(expression, scope);
@@ -80,12 +90,12 @@ internal sealed partial class Interpreter
             var right = Evaluate(operand, scope);
             var holds = op switch
             {
-                "==" => ValueOperations.AreEqual(left, right),
-                "!=" => !ValueOperations.AreEqual(left, right),
-                "<" => ValueOperations.Compare(left, right) < 0,
-                "<=" => ValueOperations.Compare(left, right) <= 0,
-                ">" => ValueOperations.Compare(left, right) > 0,
-                ">=" => ValueOperations.Compare(left, right) >= 0,
+                "==" => AreEqual(left, right),
+                "!=" => !AreEqual(left, right),
+                "<" => Compare(left, right) < 0,
+                "<=" => Compare(left, right) <= 0,
+                ">" => Compare(left, right) > 0,
+                ">=" => Compare(left, right) >= 0,
                 "in" => Sequences.Contains(this, right, left),
                 _ => !Sequences.Contains(this, right, left),
             };
@@ -120,7 +130,7 @@ internal sealed partial class Interpreter
         foreach (var (name, value) in arguments.Named) named[name] = Evaluate(value, scope);
         if (arguments.Dictionary is not null && Evaluate(arguments.Dictionary, scope) is DictionaryValue rest)
         {
-            foreach (var (key, value) in rest.Entries) named[ValueOperations.ToText(key)] = value;
+            foreach (var (key, value) in rest.Entries) named[ToText(key)] = value;
         }
 
         return new CallArguments(callee, positional, named);
@@ -137,6 +147,8 @@ internal sealed partial class Interpreter
                 return space.Attributes.TryGetValue(name, out var attribute) ? attribute : new UndefinedValue(name);
             case LoopState loop:
                 return loop.Get(name);
+            case CyclerValue cycler:
+                return cycler.Get(name);
             default:
                 if (Methods.Find(this, target, name) is { } method) return method;
                 return target is DictionaryValue dictionary && dictionary.TryGet(name, out var value) ? value : new UndefinedValue(name);
@@ -146,6 +158,7 @@ internal sealed partial class Interpreter
     /// <summary><c>a[b]</c>: the key or index first, then the attribute of that name.</summary>
     internal object? Item(object? target, object? key)
     {
+        Step(ValueOperations.Weight(key));
         switch (target)
         {
             case UndefinedValue undefined:
@@ -155,13 +168,13 @@ internal sealed partial class Interpreter
             case ListValue list when key is long or bool:
                 var position = key is long number ? number : (bool)key ? 1 : 0;
                 if (position < 0) position += list.Items.Count;
-                return position >= 0 && position < list.Items.Count ? list.Items[(int)position] : new UndefinedValue(ValueOperations.ToText(key));
+                return position >= 0 && position < list.Items.Count ? list.Items[(int)position] : UndefinedValue.OfKey(key);
             case string or SafeText when key is long index:
                 ValueOperations.TryText(target, out var text);
                 Step(text.Length / 16);
-                return Sequences.CharacterAt(text, index) is { } character ? character : new UndefinedValue(ValueOperations.ToText(key));
+                return Sequences.CharacterAt(text, index) is { } character ? character : UndefinedValue.OfKey(key);
             default:
-                return key is string name ? Attribute(target, name) : new UndefinedValue(ValueOperations.ToText(key));
+                return key is string name ? Attribute(target, name) : UndefinedValue.OfKey(key);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace Granary.Text.Templates;
 
@@ -114,13 +115,12 @@ internal sealed partial class TemplateParser
                     _ => new Expression.Name(token.Value),
                 };
             case TokenKind.String:
-                var text = token.Value;
-                while (Current.Kind == TokenKind.String) text += Next().Value; // Neighbouring strings are one.
-                return new Expression.Constant(text);
+                if (Current.Kind != TokenKind.String) return new Expression.Constant(token.Value);
+                var text = new StringBuilder(token.Value); // Neighbouring strings are one.
+                while (Current.Kind == TokenKind.String) text.Append(Next().Value);
+                return new Expression.Constant(text.ToString());
             case TokenKind.Integer:
-                return long.TryParse(token.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var whole)
-                    ? new Expression.Constant(whole)
-                    : throw Bad(token, $"the number {token.Value} is too large");
+                return Whole(token);
             case TokenKind.Float:
                 return new Expression.Constant(double.Parse(token.Value, NumberStyles.Float, CultureInfo.InvariantCulture));
             case TokenKind.Operator when token.Value == "(":
@@ -133,6 +133,11 @@ internal sealed partial class TemplateParser
                 throw Bad(token, $"an expression is expected, not '{token.Value}'");
         }
     }
+
+    private static Expression.Constant Whole(Token token) =>
+        long.TryParse(token.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var whole)
+            ? new Expression.Constant(whole)
+            : throw Bad(token, "a number leaves the range of 64 bits");
 
     private Expression ParseTuple(string close)
     {
@@ -181,7 +186,7 @@ internal sealed partial class TemplateParser
                 value = token.Kind switch
                 {
                     TokenKind.Name => new Expression.Attribute(value, token.Value),
-                    TokenKind.Integer => new Expression.Item(value, new Expression.Constant(long.Parse(token.Value, CultureInfo.InvariantCulture))),
+                    TokenKind.Integer => new Expression.Item(value, Whole(token)),
                     _ => throw Bad(token, "a name is expected after '.'"),
                 };
             }

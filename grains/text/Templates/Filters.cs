@@ -5,22 +5,29 @@ internal sealed partial class Interpreter
 {
     private static readonly HashSet<string> FilterNames = new(StringComparer.Ordinal)
     {
-        "abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "groupby",
-        "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace",
-        "reverse", "round", "safe", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "truncate", "unique",
-        "upper", "wordcount",
+        "abs", "attr", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape", "filesizeformat", "first", "float",
+        "forceescape", "format", "groupby", "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min", "pprint",
+        "reject", "rejectattr", "replace", "reverse", "round", "safe", "select", "selectattr", "slice", "sort", "string", "sum", "title", "tojson",
+        "trim", "truncate", "unique", "upper", "urlencode", "wordcount",
     };
+
+    /// <summary>What else Jinja has; for web pages, or not the same from one rendering to the next.</summary>
+    private static readonly HashSet<string> RefusedFilters = new(StringComparer.Ordinal) { "random", "striptags", "urlize", "wordwrap", "xmlattr" };
 
     private object? ApplyFilter(string name, object? value, CallArguments arguments)
     {
         Step();
         switch (name)
         {
-            case "safe": return new SafeText(ValueOperations.ToText(value));
+            case "safe": return new SafeText(ToText(value));
             case "default" or "d":
                 return value is UndefinedValue || (arguments.Flag(1, "boolean", false) && !ValueOperations.IsTrue(value)) ? arguments.Get(0, "default_value", "") : value;
             case "tojson": return ToJson(value, arguments);
-            case "string": return ValueOperations.ToText(value);
+            case "pprint": return PrettyPrint(value);
+            case "urlencode" when value is ListValue or DictionaryValue: return EncodeQuery(value);
+            case "filesizeformat": return FileSize(value, arguments.Flag(0, "binary", false));
+            case "format": return Methods.Percent(this, ToText(value), new ListValue(arguments.Positional, isTuple: true));
+            case "string": return ToText(value);
             case "abs" or "round" or "int" or "float": return Number(name, value, arguments);
             case "attr": return value is UndefinedValue ? value : Attribute(value, arguments.Text(0, "name"));
             case "length" or "count": return Sequences.Length(value);
@@ -30,35 +37,8 @@ internal sealed partial class Interpreter
         }
 
         if (TextFilter(name, value, arguments) is { } text) return text;
-        return FilterNames.Contains(name) ? ListFilter(name, value, arguments) : throw Failed($"the filter '{name}' does not exist");
-    }
-
-    private object? TextFilter(string name, object? value, CallArguments arguments)
-    {
-        if (name is not ("upper" or "lower" or "capitalize" or "title" or "trim" or "replace" or "indent" or "truncate" or "wordcount" or "e" or "escape" or "center")) return null;
-        var text = ValueOperations.ToText(value);
-        Step(text.Length / 8);
-        switch (name)
-        {
-            case "upper": return text.ToUpperInvariant();
-            case "lower": return text.ToLowerInvariant();
-            case "capitalize": return Text.Capitalize(text);
-            case "title": return Text.JinjaTitle(text);
-            case "trim": return Text.Trim(text, arguments.Get(0, "chars") is null ? null : arguments.Text(0, "chars"));
-            case "replace": return Text.Replace(this, text, arguments.Text(0, "old"), arguments.Text(1, "new"), arguments.Long(2, "count", -1));
-            case "indent":
-                var width = arguments.Get(0, "width", 4L);
-                var indent = width is long count ? new string(' ', (int)Math.Clamp(count, 0, 1000)) : ValueOperations.ToText(width);
-                if (((long)text.AsSpan().Count('\n') + 1) * indent.Length + text.Length > TemplateLimits.MaxOutputLength) throw ValueOperations.TooLong();
-                return Text.Indent(text, indent, arguments.Flag(1, "first", false), arguments.Flag(2, "blank", false));
-            case "truncate":
-                return Text.Truncate(text, arguments.Int(0, "length", 255), arguments.Flag(1, "killwords", false), arguments.Text(2, "end", "..."), arguments.Int(3, "leeway", 5));
-            case "wordcount": return (long)text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Length;
-            case "center":
-                var total = Math.Clamp(arguments.Int(0, "width", 80), 0, 100_000);
-                return text.Length >= total ? text : text.PadLeft(text.Length + ((total - text.Length) / 2)).PadRight(total);
-            default: return new SafeText(Text.Escape(text));
-        }
+        if (FilterNames.Contains(name)) return ListFilter(name, value, arguments);
+        throw Failed(RefusedFilters.Contains(name) ? $"the filter '{name}' is not supported" : $"the filter '{name}' does not exist");
     }
 
     private static object? Number(string name, object? value, CallArguments arguments)
@@ -97,12 +77,12 @@ internal sealed partial class Interpreter
         {
             null => null,
             long width => new string(' ', (int)Math.Clamp(width, 0, 1000)),
-            _ => ValueOperations.ToText(indent),
+            _ => ToText(indent),
         };
         var (item, key) = (unit is null ? ", " : ",", ": ");
         if (arguments.Get(2, "separators") is ListValue { Items.Count: 2 } separators)
         {
-            (item, key) = (ValueOperations.ToText(separators.Items[0]), ValueOperations.ToText(separators.Items[1]));
+            (item, key) = (ToText(separators.Items[0]), ToText(separators.Items[1]));
         }
 
         var text = new JsonText(unit, item, key, arguments.Flag(3, "sort_keys", false), arguments.Flag(0, "ensure_ascii", false)).Write(value);

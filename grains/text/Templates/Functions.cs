@@ -12,13 +12,15 @@ internal sealed partial class Interpreter
         yield return ("namespace", new FunctionValue("namespace", arguments =>
         {
             var space = new NamespaceValue();
-            foreach (var (key, value) in ToDictionary(arguments).Entries) space.Attributes[ValueOperations.ToText(key)] = value;
+            foreach (var (key, value) in ToDictionary(arguments).Entries) space.Attributes[ToText(key)] = value;
             return space;
         }));
         yield return ("dict", new FunctionValue("dict", ToDictionary));
         yield return ("raise_exception", new FunctionValue("raise_exception", arguments =>
-            throw new ChatTemplateException(ValueOperations.ToText(arguments.Get(0, "message", ""))) { Raised = true }));
+            throw new ChatTemplateException(ToText(arguments.Get(0, "message", ""))) { Raised = true }));
         yield return ("strftime_now", new FunctionValue("strftime_now", arguments => FormatTime(arguments.Text(0, "format"))));
+        yield return ("cycler", new FunctionValue("cycler", arguments =>
+            arguments.Positional.Count > 0 ? new CyclerValue([.. arguments.Positional]) : throw arguments.Bad("has nothing to cycle through")));
         yield return ("joiner", new FunctionValue("joiner", arguments =>
         {
             var separator = arguments.Text(0, "sep", ", ");
@@ -47,7 +49,7 @@ internal sealed partial class Interpreter
         return new ListValue(items);
     }
 
-    private static DictionaryValue ToDictionary(CallArguments arguments)
+    private DictionaryValue ToDictionary(CallArguments arguments)
     {
         var result = new DictionaryValue();
         if (arguments.Positional.Count > 0)
@@ -62,7 +64,7 @@ internal sealed partial class Interpreter
                 {
                     var pair = ValueOperations.Items(item);
                     if (pair.Count != 2) throw arguments.Bad("needs pairs");
-                    result.Set(pair[0], pair[1]);
+                    result.Set(Key(pair[0]), pair[1]);
                 }
             }
         }
@@ -109,11 +111,15 @@ internal sealed partial class Interpreter
                 'F' => now.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture),
                 'T' => now.ToString("HH:mm:ss", CultureInfo.InvariantCulture),
                 'R' => now.ToString("HH:mm", CultureInfo.InvariantCulture),
+                'c' => now.ToString("ddd MMM", CultureInfo.InvariantCulture) + now.Day.ToString(CultureInfo.InvariantCulture).PadLeft(3) + now.ToString(" HH:mm:ss yyyy", CultureInfo.InvariantCulture),
+                'x' => now.ToString("MM/dd/yy", CultureInfo.InvariantCulture),
+                'X' => now.ToString("HH:mm:ss", CultureInfo.InvariantCulture),
                 'z' => now.ToString("zzz", CultureInfo.InvariantCulture).Replace(":", "", StringComparison.Ordinal),
                 'Z' => "",
                 '%' => "%",
                 _ => throw Failed($"'strftime_now' does not know the format %{format[index]}"),
             };
+            if (output.Length > TemplateLimits.MaxOutputLength) throw ValueOperations.TooLong();
             output.Append(bare && text.Length > 1 ? text.TrimStart('0') : text);
         }
 

@@ -5,6 +5,8 @@ namespace Granary.Text.Templates;
 /// <summary>Runs one rendering of a template: statements, scopes and the bounds on both.</summary>
 internal sealed partial class Interpreter
 {
+    private const long StepsBetweenTimeChecks = 1 << 16;
+
     private enum Flow { Next, Break, Continue }
 
     private readonly TimeProvider _time;
@@ -12,24 +14,44 @@ internal sealed partial class Interpreter
     private long _steps;
     private int _calls;
     private int _depth;
+    private int _line = 1;
+    private long _nextTimeCheck = StepsBetweenTimeChecks;
+    private readonly long _started;
 
-    private Interpreter(TimeProvider time) => _time = time;
+    private readonly long _maxSteps;
 
-    public static string Render(Statement[] body, IReadOnlyDictionary<string, object?> variables, TimeProvider time)
+    private Interpreter(TimeProvider time, long maxSteps)
     {
-        var interpreter = new Interpreter(time);
+        _time = time;
+        _maxSteps = maxSteps;
+        _started = time.GetTimestamp();
+    }
+
+    public static string Render(Statement[] body, IReadOnlyDictionary<string, object?> variables, TimeProvider time, long maxSteps = TemplateLimits.MaxSteps)
+    {
+        var interpreter = new Interpreter(time, maxSteps);
         var globals = new Scope(null);
         foreach (var (name, value) in interpreter.Globals()) globals.Set(name, value);
         foreach (var (name, value) in variables) globals.Set(name, value);
-        interpreter.Run(body, new Scope(globals));
-        return interpreter._output.ToString();
+        try
+        {
+            interpreter.Run(body, new Scope(globals));
+            return interpreter._output.ToString();
+        }
+        catch (ChatTemplateException exception)
+        {
+            throw exception.At(interpreter._line);
+        }
     }
 
     /// <summary>Counts work; the bound makes every template end.</summary>
     internal void Step(long count = 1)
     {
         _steps += count;
-        if (_steps > TemplateLimits.MaxSteps) throw new ChatTemplateException($"The chat template failed: it took more than {TemplateLimits.MaxSteps} steps.");
+        if (_steps > _maxSteps) throw Failed($"it took more than {_maxSteps} steps");
+        if (_steps < _nextTimeCheck) return;
+        _nextTimeCheck = _steps + StepsBetweenTimeChecks;
+        if (_time.GetElapsedTime(_started) > TemplateLimits.MaxTime) throw Failed($"it took longer than {TemplateLimits.MaxTime.TotalSeconds:0} s");
     }
 
     private Flow Run(Statement[] body, Scope scope)
@@ -37,6 +59,7 @@ internal sealed partial class Interpreter
         foreach (var statement in body)
         {
             Step();
+            if (statement.Line > 0) _line = statement.Line;
             if (Run(statement, scope) is not Flow.Next and var flow) return flow;
         }
 
@@ -51,7 +74,7 @@ internal sealed partial class Interpreter
                 Emit(text.Value);
                 return Flow.Next;
             case Statement.Print print:
-                Emit(ValueOperations.ToText(Evaluate(print.Value, scope)));
+                Emit(ToText(Evaluate(print.Value, scope)));
                 return Flow.Next;
             case Statement.If branch:
                 foreach (var (condition, body) in branch.Branches)
@@ -70,7 +93,7 @@ internal sealed partial class Interpreter
                 Assign(set.Target, Filtered(set.Filters, Capture(set.Body, new Scope(scope)), scope), scope);
                 return Flow.Next;
             case Statement.FilterBlock filter:
-                Emit(ValueOperations.ToText(Filtered(filter.Filters, Capture(filter.Body, new Scope(scope)), scope)));
+                Emit(ToText(Filtered(filter.Filters, Capture(filter.Body, new Scope(scope)), scope)));
                 return Flow.Next;
             case Statement.With with:
                 var inner = new Scope(scope);
@@ -80,7 +103,7 @@ internal sealed partial class Interpreter
                 scope.Set(macro.Name, MakeMacro(macro, scope, null));
                 return Flow.Next;
             case Statement.CallBlock call:
-                Emit(ValueOperations.ToText(EvaluateCall(call.Target, scope, MakeMacro(call.Caller, scope, null))));
+                Emit(ToText(EvaluateCall(call.Target, scope, MakeMacro(call.Caller, scope, null))));
                 return Flow.Next;
             case Statement.Block block:
                 return Run(block.Body, scope);
@@ -116,7 +139,7 @@ internal sealed partial class Interpreter
             return;
         }
 
-        var state = new LoopState(items, depth);
+        var state = new LoopState(this, items, depth);
         if (loop.Recursive) state.Recurse = value => Captured(() => RunLoop(loop, ValueOperations.Items(value), scope, depth + 1));
         for (var index = 0; index < items.Count; index++)
         {
@@ -163,7 +186,7 @@ internal sealed partial class Interpreter
             scope.Set(name, value);
         }
 
-        scope.Set("varargs", new ListValue([.. arguments.Positional.Skip(macro.Parameters.Count)], IsTuple: true));
+        scope.Set("varargs", new ListValue([.. arguments.Positional.Skip(macro.Parameters.Count)], isTuple: true));
         var rest = new DictionaryValue();
         foreach (var (name, value) in arguments.Named) rest.Set(name, value);
         scope.Set("kwargs", rest);
@@ -213,6 +236,29 @@ internal sealed partial class Interpreter
         }
     }
 
+    /// <summary>A value as text; what it takes to write it counts as work.</summary>
+    internal string ToText(object? value)
+    {
+        Step(ValueOperations.Weight(value));
+        var text = ValueOperations.ToText(value);
+        if (value is not string) Step(text.Length / 16);
+        return text;
+    }
+
+    /// <summary>Whether two values are equal; looking through them counts as work.</summary>
+    internal bool AreEqual(object? left, object? right)
+    {
+        Step(Math.Min(ValueOperations.Weight(left), ValueOperations.Weight(right)));
+        return ValueOperations.AreEqual(left, right);
+    }
+
+    /// <summary>The order of two values; looking through them counts as work.</summary>
+    internal int Compare(object? left, object? right)
+    {
+        Step(Math.Min(ValueOperations.Weight(left), ValueOperations.Weight(right)));
+        return ValueOperations.Compare(left, right);
+    }
+
     private void Emit(string text)
     {
         Step(text.Length / 16);
@@ -220,7 +266,7 @@ internal sealed partial class Interpreter
         _output.Append(text);
     }
 
-    internal static ChatTemplateException Failed(string what) => new($"The chat template failed: {what}.");
+    internal static ChatTemplateException Failed(string what) => ChatTemplateException.Failed(what);
 
     /// <summary>The names that one block defines, within those of the block around it.</summary>
     internal sealed class Scope(Scope? parent)
@@ -229,9 +275,11 @@ internal sealed partial class Interpreter
 
         public void Set(string name, object? value) => _values[name] = value;
 
-        public object? Get(string name)
+        /// <param name="hops">How many blocks outwards the name was looked for.</param>
+        public object? Get(string name, out int hops)
         {
-            for (var scope = this; scope is not null; scope = scope.Parent)
+            hops = 0;
+            for (var scope = this; scope is not null; scope = scope.Parent, hops++)
             {
                 if (scope._values.TryGetValue(name, out var value)) return value;
             }
@@ -243,7 +291,7 @@ internal sealed partial class Interpreter
     }
 
     /// <summary>What <c>loop</c> means inside a loop.</summary>
-    internal sealed class LoopState(IReadOnlyList<object?> items, int depth)
+    internal sealed class LoopState(Interpreter interpreter, IReadOnlyList<object?> items, int depth)
     {
         private object? _changed = Unset;
         private static readonly object Unset = new();
@@ -269,8 +317,8 @@ internal sealed partial class Interpreter
                 : throw arguments.Bad("has nothing to cycle through")),
             "changed" => new FunctionValue("changed", arguments =>
             {
-                var now = new ListValue([.. arguments.Positional], IsTuple: true);
-                if (ValueOperations.AreEqual(_changed, now)) return false;
+                var now = new ListValue([.. arguments.Positional], isTuple: true);
+                if (interpreter.AreEqual(_changed, now)) return false;
                 _changed = now;
                 return true;
             }),

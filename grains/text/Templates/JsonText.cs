@@ -41,7 +41,7 @@ internal sealed class JsonText(string? indent, string itemSeparator, string keyS
                 });
                 break;
             default:
-                throw new ChatTemplateException($"The chat template failed: 'tojson' cannot write {ValueOperations.TypeName(value)}.");
+                throw ChatTemplateException.Failed($"'tojson' cannot write {ValueOperations.TypeName(value)}");
         }
     }
 
@@ -70,7 +70,7 @@ internal sealed class JsonText(string? indent, string itemSeparator, string keyS
     {
         null => "null",
         bool flag => flag ? "true" : "false",
-        ListValue => throw new ChatTemplateException("The chat template failed: 'tojson' cannot write a key that is a tuple."),
+        ListValue => throw ChatTemplateException.Failed("'tojson' cannot write a key that is a tuple"),
         _ => ValueOperations.ToText(key),
     };
 

@@ -30,12 +30,13 @@ internal sealed partial class Interpreter
                 return new ListValue([.. items.Where(item =>
                 {
                     var key = Folded(Projected(item, arguments.Get(1, "attribute")), arguments.Flag(0, "case_sensitive", false));
-                    if (seen.TryGet(key, out _)) return false;
+                    if (seen.TryGet(Key(key), out _)) return false;
                     seen.Set(key, true);
                     return true;
                 })]);
             case "dictsort": return DictSort(value, arguments);
             case "groupby": return GroupBy(items, arguments);
+            case "slice": return Slices(items, arguments);
             default: return Batch(items, arguments);
         }
     }
@@ -52,9 +53,9 @@ internal sealed partial class Interpreter
     {
         var attribute = arguments.Required(0, "attribute");
         var groups = new List<object?>();
-        foreach (var group in Sort(items, item => Projected(item, attribute), reverse: false).Chunked((a, b) => ValueOperations.AreEqual(Projected(a, attribute), Projected(b, attribute))))
+        foreach (var group in Sort(items, item => Projected(item, attribute), reverse: false).Chunked((a, b) => AreEqual(Projected(a, attribute), Projected(b, attribute))))
         {
-            groups.Add(new ListValue([Projected(group[0], attribute), new ListValue(group)], IsTuple: true));
+            groups.Add(new ListValue([Projected(group[0], attribute), new ListValue(group)], isTuple: true));
         }
 
         return new ListValue(groups);
@@ -64,7 +65,30 @@ internal sealed partial class Interpreter
     {
         var size = arguments.Int(0, "linecount", 0);
         if (size < 1) throw arguments.Bad("needs a positive size");
-        return new ListValue([.. items.Chunk(size).Select(chunk => new ListValue(chunk))]);
+        if (!arguments.TryGet(1, "fill_with", out var fill) || fill is null || items.Count % size == 0) return new ListValue([.. items.Chunk(size).Select(chunk => new ListValue(chunk))]);
+        if (size > TemplateLimits.MaxItems) throw arguments.Bad($"makes more than {TemplateLimits.MaxItems} items");
+        var padded = items.Concat(Enumerable.Repeat(fill, size - (items.Count % size)));
+        return new ListValue([.. padded.Chunk(size).Select(chunk => new ListValue(chunk))]);
+    }
+
+    /// <summary>So many lists of nearly the same length, the longer ones first.</summary>
+    private ListValue Slices(IReadOnlyList<object?> items, CallArguments arguments)
+    {
+        var count = arguments.Int(0, "slices", 0);
+        if (count is < 1 or > TemplateLimits.MaxItems) throw arguments.Bad($"needs a number of slices from 1 to {TemplateLimits.MaxItems}");
+        Step(count);
+        var fill = arguments.Get(1, "fill_with");
+        var (length, longer) = (items.Count / count, items.Count % count);
+        var slices = new List<object?>(count);
+        for (int slice = 0, start = 0; slice < count; slice++)
+        {
+            var taken = length + (slice < longer ? 1 : 0);
+            var part = items.Skip(start).Take(taken);
+            slices.Add(new ListValue([.. fill is not null && slice >= longer ? part.Append(fill) : part]));
+            start += taken;
+        }
+
+        return new ListValue(slices);
     }
 
     private IEnumerable<object?> Map(IReadOnlyList<object?> items, CallArguments arguments)
@@ -83,7 +107,7 @@ internal sealed partial class Interpreter
     {
         Step();
         var parts = test.ToList();
-        return parts.Count == 0 ? ValueOperations.IsTrue(item) : ApplyTest(ValueOperations.ToText(parts[0]), item, new CallArguments(arguments.Text(0, "test"), parts[1..], arguments.Named));
+        return parts.Count == 0 ? ValueOperations.IsTrue(item) : ApplyTest(ToText(parts[0]), item, new CallArguments(arguments.Text(0, "test"), parts[1..], arguments.Named));
     }
 
     private bool SelectsAttribute(object? item, CallArguments arguments) =>
@@ -113,7 +137,7 @@ internal sealed partial class Interpreter
         var comparer = Comparer<object?>.Create((left, right) =>
         {
             Step();
-            return ValueOperations.Compare(left, right);
+            return Compare(left, right);
         });
         try
         {

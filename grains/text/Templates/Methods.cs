@@ -12,8 +12,8 @@ internal static class Methods
         {
             string text => OfText(interpreter, text, name),
             SafeText text => OfText(interpreter, text.Value, name),
-            DictionaryValue dictionary => OfDictionary(dictionary, name),
-            ListValue list => OfList(list, name),
+            DictionaryValue dictionary => OfDictionary(interpreter, dictionary, name),
+            ListValue list => OfList(interpreter, list, name),
             _ => null,
         };
         return body is null ? null : new FunctionValue(name, body);
@@ -24,11 +24,11 @@ internal static class Methods
         "strip" => arguments => Text.Trim(text, Characters(arguments)),
         "lstrip" => arguments => Text.Trim(text, Characters(arguments), end: false),
         "rstrip" => arguments => Text.Trim(text, Characters(arguments), start: false),
-        "split" => arguments => Text.Split(interpreter, text, (string?)arguments.Get(0, "sep"), arguments.Long(1, "maxsplit", -1), fromRight: false),
-        "rsplit" => arguments => Text.Split(interpreter, text, (string?)arguments.Get(0, "sep"), arguments.Long(1, "maxsplit", -1), fromRight: true),
+        "split" => arguments => Text.Split(interpreter, text, Separator(arguments), arguments.Long(1, "maxsplit", -1), fromRight: false),
+        "rsplit" => arguments => Text.Split(interpreter, text, Separator(arguments), arguments.Long(1, "maxsplit", -1), fromRight: true),
         "splitlines" => _ => new ListValue([.. (text.EndsWith('\n') ? text[..^1] : text).Split('\n').Where(line => text.Length > 0 || line.Length > 0)]),
-        "startswith" => arguments => Affixes(arguments).Any(affix => text.StartsWith(affix, StringComparison.Ordinal)),
-        "endswith" => arguments => Affixes(arguments).Any(affix => text.EndsWith(affix, StringComparison.Ordinal)),
+        "startswith" => arguments => Affixes(interpreter, arguments).Any(affix => text.StartsWith(affix, StringComparison.Ordinal)),
+        "endswith" => arguments => Affixes(interpreter, arguments).Any(affix => text.EndsWith(affix, StringComparison.Ordinal)),
         "removeprefix" => arguments => arguments.Text(0, "prefix") is var prefix && text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : text,
         "removesuffix" => arguments => arguments.Text(0, "suffix") is var suffix && text.EndsWith(suffix, StringComparison.Ordinal) ? text[..^suffix.Length] : text,
         "upper" => _ => text.ToUpperInvariant(),
@@ -40,22 +40,25 @@ internal static class Methods
         "rfind" => arguments => (long)text.LastIndexOf(arguments.Text(0, "sub"), StringComparison.Ordinal),
         "count" => arguments => Count(interpreter, text, arguments.Text(0, "sub")),
         "join" => arguments => Join(interpreter, ValueOperations.Items(arguments.Required(0, "iterable")), text),
-        "format" => arguments => Format(text, arguments),
+        "format" => arguments => Format(interpreter, text, arguments),
         "isdigit" or "isnumeric" or "isdecimal" => _ => text.Length > 0 && text.All(char.IsDigit),
         "isalpha" => _ => text.Length > 0 && text.All(char.IsLetter),
         "isalnum" => _ => text.Length > 0 && text.All(char.IsLetterOrDigit),
         "isspace" => _ => text.Length > 0 && text.All(char.IsWhiteSpace),
         "isupper" => _ => Text.IsUpper(text),
         "islower" => _ => Text.IsLower(text),
+        "partition" => arguments => Partition(text, arguments, last: false),
+        "rpartition" => arguments => Partition(text, arguments, last: true),
+        "swapcase" => _ => string.Concat(text.Select(c => char.IsUpper(c) ? char.ToLowerInvariant(c) : char.ToUpperInvariant(c))),
         "zfill" => arguments => text.PadLeft(Width(arguments), '0'),
         "ljust" => arguments => text.PadRight(Width(arguments)),
         "rjust" => arguments => text.PadLeft(Width(arguments)),
         _ => null,
     };
 
-    private static Func<CallArguments, object?>? OfDictionary(DictionaryValue dictionary, string name) => name switch
+    private static Func<CallArguments, object?>? OfDictionary(Interpreter interpreter, DictionaryValue dictionary, string name) => name switch
     {
-        "get" => arguments => dictionary.TryGet(arguments.Required(0, "key"), out var value) ? value : arguments.Get(1, "default"),
+        "get" => arguments => dictionary.TryGet(interpreter.Key(arguments.Required(0, "key")), out var value) ? value : arguments.Get(1, "default"),
         "keys" => _ => new ListValue([.. dictionary.Entries.Select(entry => entry.Key)]),
         "values" => _ => new ListValue([.. dictionary.Entries.Select(entry => entry.Value)]),
         "items" => _ => Items(dictionary),
@@ -64,19 +67,19 @@ internal static class Methods
         _ => null,
     };
 
-    private static Func<CallArguments, object?>? OfList(ListValue list, string name) => name switch
+    private static Func<CallArguments, object?>? OfList(Interpreter interpreter, ListValue list, string name) => name switch
     {
-        "index" => arguments => list.Items.ToList().FindIndex(item => ValueOperations.AreEqual(item, arguments.Required(0, "value"))) is >= 0 and var found
+        "index" => arguments => list.Items.ToList().FindIndex(item => interpreter.AreEqual(item, arguments.Required(0, "value"))) is >= 0 and var found
             ? (long)found
             : throw arguments.Bad("finds no such item"),
-        "count" => arguments => (long)list.Items.Count(item => ValueOperations.AreEqual(item, arguments.Required(0, "value"))),
+        "count" => arguments => (long)list.Items.Count(item => interpreter.AreEqual(item, arguments.Required(0, "value"))),
         "copy" => _ => list,
         "append" or "extend" or "insert" or "pop" or "remove" or "clear" or "reverse" or "sort" => Refuse,
         _ => null,
     };
 
     public static ListValue Items(DictionaryValue dictionary) =>
-        new([.. dictionary.Entries.Select(entry => new ListValue([entry.Key, entry.Value], IsTuple: true))]);
+        new([.. dictionary.Entries.Select(entry => new ListValue([entry.Key, entry.Value], isTuple: true))]);
 
     public static string Join(Interpreter interpreter, IReadOnlyList<object?> items, string separator)
     {
@@ -85,7 +88,7 @@ internal static class Methods
         {
             interpreter.Step();
             if (index > 0) output.Append(separator);
-            output.Append(ValueOperations.ToText(items[index]));
+            output.Append(interpreter.ToText(items[index]));
             if (output.Length > TemplateLimits.MaxOutputLength) throw ValueOperations.TooLong();
         }
 
@@ -113,7 +116,7 @@ internal static class Methods
                     output.Append('%');
                     break;
                 case 's' or 'd' or 'i' when next < values.Count:
-                    var text = ValueOperations.ToText(values[next++]);
+                    var text = interpreter.ToText(values[next++]);
                     interpreter.Step(text.Length / 16);
                     if (output.Length + text.Length > TemplateLimits.MaxOutputLength) throw ValueOperations.TooLong();
                     output.Append(text);
@@ -127,7 +130,7 @@ internal static class Methods
     }
 
     /// <summary><c>'{} {name}'.format(…)</c>, without format specifications.</summary>
-    private static string Format(string format, CallArguments arguments)
+    private static string Format(Interpreter interpreter, string format, CallArguments arguments)
     {
         var output = new StringBuilder();
         var next = 0;
@@ -143,7 +146,7 @@ internal static class Methods
             {
                 var field = format[(index + 1)..close];
                 var position = field.Length == 0 ? next++ : int.TryParse(field, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : int.MaxValue;
-                output.Append(ValueOperations.ToText(arguments.Required(position, field)));
+                output.Append(interpreter.ToText(arguments.Required(position, field)));
                 if (output.Length > TemplateLimits.MaxOutputLength) throw ValueOperations.TooLong();
                 index = close;
             }
@@ -156,10 +159,21 @@ internal static class Methods
         return output.ToString();
     }
 
+    private static ListValue Partition(string text, CallArguments arguments, bool last)
+    {
+        var separator = arguments.Text(0, "sep");
+        if (separator.Length == 0) throw arguments.Bad("needs a separator that is not empty");
+        var found = last ? text.LastIndexOf(separator, StringComparison.Ordinal) : text.IndexOf(separator, StringComparison.Ordinal);
+        if (found < 0) return new ListValue(last ? ["", "", text] : [text, "", ""], isTuple: true);
+        return new ListValue([text[..found], separator, text[(found + separator.Length)..]], isTuple: true);
+    }
+
+    private static string? Separator(CallArguments arguments) => arguments.Get(0, "sep") is null ? null : arguments.Text(0, "sep");
+
     private static string? Characters(CallArguments arguments) => arguments.Get(0, "chars") is null ? null : arguments.Text(0, "chars");
 
-    private static IEnumerable<string> Affixes(CallArguments arguments) =>
-        arguments.Required(0, "prefix") is ListValue list ? list.Items.Select(ValueOperations.ToText) : [arguments.Text(0, "prefix")];
+    private static IEnumerable<string> Affixes(Interpreter interpreter, CallArguments arguments) =>
+        arguments.Required(0, "prefix") is ListValue list ? list.Items.Select(interpreter.ToText) : [arguments.Text(0, "prefix")];
 
     private static int Width(CallArguments arguments)
     {

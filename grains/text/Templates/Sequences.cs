@@ -75,11 +75,11 @@ internal static class Sequences
                 if (item is UndefinedValue || !ValueOperations.TryText(item, out var part)) throw Interpreter.Failed($"'in' a string needs a string, not {ValueOperations.TypeName(item)}");
                 return text.Contains(part, StringComparison.Ordinal);
             case DictionaryValue dictionary:
-                return dictionary.TryGet(item, out _);
+                return dictionary.TryGet(interpreter.Key(item), out _);
             default:
                 var items = ValueOperations.Items(container);
                 interpreter.Step(items.Count);
-                return items.Any(candidate => ValueOperations.AreEqual(candidate, item));
+                return items.Any(candidate => interpreter.AreEqual(candidate, item));
         }
     }
 }

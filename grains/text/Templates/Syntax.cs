@@ -29,6 +29,9 @@ internal sealed record Arguments(
 /// <summary>A statement of a template.</summary>
 internal abstract record Statement
 {
+    /// <summary>Where it begins in the source, from 1; 0 for plain text, which cannot fail.</summary>
+    public int Line { get; init; }
+
     internal sealed record Text(string Value) : Statement;
     internal sealed record Print(Expression Value) : Statement;
     internal sealed record If(IReadOnlyList<(Expression Condition, Statement[] Body)> Branches, Statement[] Otherwise) : Statement;

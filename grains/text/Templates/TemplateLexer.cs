@@ -273,5 +273,5 @@ internal sealed class TemplateLexer
         _position = position;
     }
 
-    private ChatTemplateException Bad(string what) => new($"The chat template is malformed: line {_line}: {what}.");
+    private ChatTemplateException Bad(string what) => ChatTemplateException.Malformed(_line, what);
 }

@@ -9,6 +9,9 @@ internal static class TemplateLimits
     /// <summary>Most evaluation steps of one rendering; work on long strings and lists counts by length.</summary>
     public const long MaxSteps = 20_000_000;
 
+    /// <summary>Longest one rendering may take; steps bound it well before on any machine that is not overloaded.</summary>
+    public static readonly TimeSpan MaxTime = TimeSpan.FromSeconds(10);
+
     /// <summary>Longest output, and longest string on the way, in chars.</summary>
     public const int MaxOutputLength = 16 * 1024 * 1024;
 
@@ -18,6 +21,6 @@ internal static class TemplateLimits
     /// <summary>Deepest nesting of blocks and expressions, in levels of the parser's and interpreter's recursion.</summary>
     public const int MaxSyntaxDepth = 500;
 
-    /// <summary>Most items of <c>range</c> and of any list.</summary>
+    /// <summary>Most items of <c>range</c> and of any list or dictionary, those inside it counted.</summary>
     public const int MaxItems = 1_000_000;
 }

@@ -14,7 +14,7 @@ internal sealed partial class TemplateParser
     {
         var parser = new TemplateParser(TemplateLexer.Lex(source));
         var body = parser.ParseBody();
-        return parser.Current.Kind == TokenKind.End ? body : throw parser.Bad(parser.Current, $"'{parser.Peek.Value}' closes nothing");
+        return parser.Current.Kind == TokenKind.End ? body : throw Bad(parser.Current, $"'{parser.Peek.Value}' closes nothing");
     }
 
     private Token Current => _tokens[_position];
@@ -33,15 +33,15 @@ internal sealed partial class TemplateParser
                     body.Add(new Statement.Text(Next().Value));
                     break;
                 case TokenKind.PrintBegin:
-                    Next();
-                    body.Add(new Statement.Print(ParseTupleUntil(TokenKind.PrintEnd)));
+                    var line = Next().Line;
+                    body.Add(new Statement.Print(ParseTupleUntil(TokenKind.PrintEnd)) { Line = line });
                     Expect(TokenKind.PrintEnd);
                     break;
                 case TokenKind.BlockBegin when ends.Contains(Peek.Value) || Peek.Value.StartsWith("end", StringComparison.Ordinal):
                     return [.. body];
                 case TokenKind.BlockBegin:
-                    Next();
-                    body.Add(ParseStatement());
+                    var begin = Next();
+                    body.Add(ParseStatement() with { Line = begin.Line });
                     break;
                 default:
                     return [.. body];
@@ -272,7 +272,7 @@ internal sealed partial class TemplateParser
         return new Nesting(this);
     }
 
-    private ChatTemplateException Bad(Token token, string what) => new($"The chat template is malformed: line {token.Line}: {what}.");
+    private static ChatTemplateException Bad(Token token, string what) => ChatTemplateException.Malformed(token.Line, what);
 
     private readonly ref struct Nesting(TemplateParser parser)
     {

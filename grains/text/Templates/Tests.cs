@@ -36,8 +36,8 @@ internal sealed partial class Interpreter
             case "divisibleby":
                 var divisor = arguments.Long(0, "num", 0);
                 return divisor != 0 ? divisor == -1 || Whole(name, value) % divisor == 0 : throw arguments.Bad("divides by zero");
-            case "lower": return Text.IsLower(ValueOperations.ToText(value));
-            case "upper": return Text.IsUpper(ValueOperations.ToText(value));
+            case "lower": return Text.IsLower(ToText(value));
+            case "upper": return Text.IsUpper(ToText(value));
         }
 
         if (!TestNames.Contains(name)) throw Failed($"the test '{name}' does not exist");
@@ -45,14 +45,14 @@ internal sealed partial class Interpreter
         return name switch
         {
             "sameas" => value is bool or null || other is bool or null
-                ? value?.GetType() == other?.GetType() && ValueOperations.AreEqual(value, other)
-                : ReferenceEquals(value, other) || (value is string or long && ValueOperations.AreEqual(value, other)),
-            "eq" or "equalto" or "==" => ValueOperations.AreEqual(value, other),
-            "ne" or "!=" => !ValueOperations.AreEqual(value, other),
-            "lt" or "lessthan" or "<" => ValueOperations.Compare(value, other) < 0,
-            "le" or "<=" => ValueOperations.Compare(value, other) <= 0,
-            "gt" or "greaterthan" or ">" => ValueOperations.Compare(value, other) > 0,
-            _ => ValueOperations.Compare(value, other) >= 0,
+                ? value?.GetType() == other?.GetType() && AreEqual(value, other)
+                : ReferenceEquals(value, other) || (value is string or long && AreEqual(value, other)),
+            "eq" or "equalto" or "==" => AreEqual(value, other),
+            "ne" or "!=" => !AreEqual(value, other),
+            "lt" or "lessthan" or "<" => Compare(value, other) < 0,
+            "le" or "<=" => Compare(value, other) <= 0,
+            "gt" or "greaterthan" or ">" => Compare(value, other) > 0,
+            _ => Compare(value, other) >= 0,
         };
     }
 

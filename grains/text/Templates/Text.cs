@@ -152,6 +152,13 @@ internal static class Text
         return cut + end;
     }
 
+    /// <summary>Percent-encodes all but letters, digits, <c>-._~</c> and <paramref name="keep"/>.</summary>
+    public static string UrlEncode(string text, char? keep)
+    {
+        var encoded = Uri.EscapeDataString(text);
+        return keep is { } kept ? encoded.Replace(Uri.HexEscape(kept), kept.ToString(), StringComparison.Ordinal) : encoded;
+    }
+
     public static string Escape(string text) => text.Replace("&", "&amp;", StringComparison.Ordinal).Replace("<", "&lt;", StringComparison.Ordinal)
         .Replace(">", "&gt;", StringComparison.Ordinal).Replace("'", "&#39;", StringComparison.Ordinal).Replace("\"", "&#34;", StringComparison.Ordinal);
 

@@ -42,6 +42,15 @@ internal static class ValueOperations
         }
     }
 
+    /// <summary>Steps that looking through a value counts.</summary>
+    public static long Weight(object? value) => value switch
+    {
+        string text => text.Length / 16,
+        SafeText safe => safe.Value.Length / 16,
+        INested nested => nested.Size.Weight,
+        _ => 0,
+    };
+
     public static bool IsTrue(object? value) => value switch
     {
         null or UndefinedValue => false,
@@ -124,7 +133,7 @@ internal static class ValueOperations
             return list.Items.Count.CompareTo(other.Items.Count);
         }
 
-        throw new ChatTemplateException($"The chat template failed: {TypeName(left)} and {TypeName(right)} have no order.");
+        throw ChatTemplateException.Failed($"{TypeName(left)} and {TypeName(right)} have no order");
     }
 
     /// <summary>Python's <c>str()</c>.</summary>
@@ -134,6 +143,23 @@ internal static class ValueOperations
         var output = new StringBuilder();
         Write(value, output, 0);
         return output.ToString();
+    }
+
+    /// <summary>Python's <c>repr()</c>, with the keys of dictionaries in order.</summary>
+    public static string ToSource(object? value)
+    {
+        var output = new StringBuilder();
+        Write(Sorted(value), output, 0);
+        return output.ToString();
+
+        static object? Sorted(object? value)
+        {
+            if (value is ListValue list) return new ListValue([.. list.Items.Select(Sorted)], list.IsTuple);
+            if (value is not DictionaryValue dictionary) return value;
+            var sorted = new DictionaryValue();
+            foreach (var (key, item) in dictionary.Entries.OrderBy(entry => ToText(entry.Key), StringComparer.Ordinal)) sorted.Set(key, Sorted(item));
+            return sorted;
+        }
     }
 
     /// <summary>Python's <c>repr()</c>.</summary>
@@ -229,6 +255,8 @@ internal static class ValueOperations
         ListValue list => list.IsTuple ? "tuple" : "list",
         DictionaryValue => "dict",
         NamespaceValue => "namespace",
+        CyclerValue => "cycler",
+        Interpreter.LoopState => "loop",
         FunctionValue function => $"function {function.Name}",
         _ => value.GetType().Name,
     };
@@ -244,13 +272,13 @@ internal static class ValueOperations
             case string or SafeText:
                 TryText(value, out var text);
                 return [.. text.EnumerateRunes().Select(rune => rune.ToString())];
-            default: throw new ChatTemplateException($"The chat template failed: {TypeName(value)} cannot be iterated.");
+            default: throw ChatTemplateException.Failed($"{TypeName(value)} cannot be iterated");
         }
     }
 
     public static ChatTemplateException TooDeep() =>
-        new($"The chat template failed: it went deeper than {TemplateLimits.MaxDepth} levels of calls or values.");
+        ChatTemplateException.Failed($"it went deeper than {TemplateLimits.MaxDepth} levels of calls or values");
 
     public static ChatTemplateException TooLong() =>
-        new($"The chat template failed: a text grew beyond {TemplateLimits.MaxOutputLength} chars.");
+        ChatTemplateException.Failed($"a text grew beyond {TemplateLimits.MaxOutputLength} chars");
 }

@@ -25,19 +25,20 @@ internal sealed class AddedTokens
         _lengths = [.. _byContent.Keys.Select(content => content.Length).Distinct().OrderDescending()];
     }
 
-    /// <summary>Cuts the text into stretches; those with a token are encoded already.</summary>
-    public void Split(string text, List<(int Start, int Length, AddedToken? Token)> output)
+    /// <summary>Cuts the piece into stretches of its text; those with a token are encoded already.</summary>
+    public void Split(Piece piece, List<(int Start, int Length, AddedToken? Token)> output)
     {
-        var done = 0;
-        for (var position = 0; position < text.Length;)
+        var text = piece.Text.AsSpan(0, piece.Start + piece.Length);
+        var done = piece.Start;
+        for (var position = done; position < text.Length;)
         {
-            var found = _byContent.Count == 0 ? -1 : text.AsSpan(position).IndexOfAny(_search);
+            var found = _byContent.Count == 0 ? -1 : text[position..].IndexOfAny(_search);
             if (found < 0) break;
             var start = position + found;
-            var token = LongestAt(text.AsSpan(start), out var length);
+            var token = LongestAt(text[start..], out var length);
             var end = start + length;
             position = end;
-            if (token.SingleWord && (IsWord(text, start - 1) || IsWord(text, end))) continue;
+            if (token.SingleWord && (IsWord(text, start - 1, piece.Start) || IsWord(text, end, piece.Start))) continue;
 
             if (token.LeftStrip)
             {
@@ -72,6 +73,6 @@ internal sealed class AddedTokens
         throw new InvalidOperationException("The search found an added token that the table lacks.");
     }
 
-    private static bool IsWord(string text, int index) =>
-        index >= 0 && index < text.Length && (char.IsLetterOrDigit(text[index]) || text[index] == '_');
+    private static bool IsWord(ReadOnlySpan<char> text, int index, int from) =>
+        index >= from && index < text.Length && (char.IsLetterOrDigit(text[index]) || text[index] == '_');
 }

@@ -13,10 +13,12 @@ internal sealed class BpeMerger
     /// <summary>Most symbols merged by looking through all pairs.</summary>
     public const int MaxShortLength = 32;
 
-    private const int None = int.MaxValue;
-    private readonly Dictionary<TokenPair, Merge> _merges;
+    /// <summary>Most symbols whose working memory is kept for the next word.</summary>
+    private const int MaxPooledSymbols = 1 << 16;
 
-    public BpeMerger(Dictionary<TokenPair, Merge> merges) => _merges = merges;
+    private readonly MergeTable _merges;
+
+    public BpeMerger(Dictionary<TokenPair, Merge> merges) => _merges = new MergeTable(merges);
 
     /// <summary>Merges <paramref name="symbols"/> in place.</summary>
     /// <returns>How many ids at the front of <paramref name="symbols"/> are the result.</returns>
@@ -29,12 +31,12 @@ internal sealed class BpeMerger
         if (symbols.Length < 2) return symbols.Length;
         Span<Merge> pairs = stackalloc Merge[MaxShortLength]; // What each symbol becomes with the one to its right.
         pairs = pairs[..(symbols.Length - 1)];
-        for (var index = 0; index < pairs.Length; index++) pairs[index] = Find(symbols[index], symbols[index + 1]);
+        for (var index = 0; index < pairs.Length; index++) pairs[index] = _merges.Find(symbols[index], symbols[index + 1]);
 
         while (true)
         {
             var best = -1;
-            var lowest = None;
+            var lowest = MergeTable.NoRank;
             for (var index = 0; index < pairs.Length; index++)
             {
                 if (pairs[index].Rank >= lowest) continue;
@@ -47,8 +49,8 @@ internal sealed class BpeMerger
             symbols = symbols[..^1];
             pairs[(best + 1)..].CopyTo(pairs[best..]);
             pairs = pairs[..^1];
-            if (best > 0) pairs[best - 1] = Find(symbols[best - 1], symbols[best]);
-            if (best < pairs.Length) pairs[best] = Find(symbols[best], symbols[best + 1]);
+            if (best > 0) pairs[best - 1] = _merges.Find(symbols[best - 1], symbols[best]);
+            if (best < pairs.Length) pairs[best] = _merges.Find(symbols[best], symbols[best + 1]);
         }
     }
 
@@ -58,20 +60,18 @@ internal sealed class BpeMerger
     {
         steps = 0;
         if (symbols.Length < 2) return symbols.Length;
-        var links = ArrayPool<int>.Shared.Rent(symbols.Length * 2);
-        var entries = ArrayPool<ulong>.Shared.Rent(symbols.Length * 2); // Each merge takes one candidate and adds at most two.
-        try
-        {
-            var candidates = new CandidateHeap(entries);
-            var count = Apply(symbols, links.AsSpan(0, symbols.Length), links.AsSpan(symbols.Length, symbols.Length), ref candidates);
-            steps = candidates.Moves;
-            return count;
-        }
-        finally
-        {
-            ArrayPool<ulong>.Shared.Return(entries);
-            ArrayPool<int>.Shared.Return(links);
-        }
+        var pooled = symbols.Length <= MaxPooledSymbols;
+        var linkCount = symbols.Length * 2;
+        var entryCount = symbols.Length * 2; // Each merge takes one candidate and adds at most two.
+        var links = pooled ? ArrayPool<int>.Shared.Rent(linkCount) : GC.AllocateUninitializedArray<int>(linkCount);
+        var entries = pooled ? ArrayPool<ulong>.Shared.Rent(entryCount) : GC.AllocateUninitializedArray<ulong>(entryCount);
+        var candidates = new CandidateHeap(entries);
+        var count = Apply(symbols, links.AsSpan(0, symbols.Length), links.AsSpan(symbols.Length, symbols.Length), ref candidates);
+        steps = candidates.Moves;
+        if (!pooled) return count;
+        ArrayPool<ulong>.Shared.Return(entries);
+        ArrayPool<int>.Shared.Return(links);
+        return count;
     }
 
     private int Apply(Span<int> ids, Span<int> next, Span<int> previous, ref CandidateHeap candidates)
@@ -87,7 +87,7 @@ internal sealed class BpeMerger
         {
             if (ids[left] < 0 || next[left] < 0) continue; // Swallowed by an earlier merge, or last now.
             var right = next[left];
-            var merge = Find(ids[left], ids[right]);
+            var merge = _merges.Find(ids[left], ids[right]);
             if (merge.Rank != rank) continue;
 
             ids[left] = merge.Id;
@@ -106,9 +106,7 @@ internal sealed class BpeMerger
 
     private void Offer(ref CandidateHeap candidates, int position, int left, int right)
     {
-        var merge = Find(left, right);
-        if (merge.Rank != None) candidates.Add(merge.Rank, position);
+        var merge = _merges.Find(left, right);
+        if (merge.Rank != MergeTable.NoRank) candidates.Add(merge.Rank, position);
     }
-
-    private Merge Find(int left, int right) => _merges.TryGetValue(new TokenPair(left, right), out var merge) ? merge : new Merge(None, -1);
 }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Globalization;
 using System.Text;
+using System.Text.Unicode;
 
 namespace Granary.Text.Tokenization;
 
@@ -11,8 +12,10 @@ internal sealed class BpeModel
     private readonly Dictionary<string, int> _vocabulary;
     private readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _byText;
     private readonly BpeMerger _merger;
+    private readonly LibraryMerger? _library;
     private readonly WordCache _cache = new();
     private readonly int[] _byteLevelIds = new int[256];
+    private readonly int[] _characterIds;
     private readonly int[]? _fallbackIds;
     private readonly int _unknownId;
     private readonly bool _fuseUnknown;
@@ -30,6 +33,8 @@ internal sealed class BpeModel
         _fuseUnknown = fuseUnknown;
         _ignoreMerges = ignoreMerges;
         _byteLevel = byteLevel;
+        _library = byteLevel ? LibraryMerger.TryCreate(vocabulary, merges) : null;
+        _characterIds = byteLevel ? [] : CharacterIds(vocabulary);
 
         for (var value = 0; value < 256; value++)
         {
@@ -46,33 +51,40 @@ internal sealed class BpeModel
         }
     }
 
+    /// <summary>Longest word that is encoded, in chars: bounds the memory of merging to about 100 bytes a char.</summary>
+    public const int MaxWordLength = 2 * 1024 * 1024;
+
+    /// <summary>Most symbols whose buffers are kept for the next word; longer words are rare, and theirs would stay large.</summary>
+    private const int MaxPooledSymbols = 1 << 16;
+
     /// <summary>Appends the ids of one pre-tokenized word, which must be well-formed UTF-16.</summary>
-    public void Encode(ReadOnlySpan<char> word, IdList output)
+    /// <param name="share">What the library may still do in this text.</param>
+    /// <exception cref="TokenizerException">The word is longer than <see cref="MaxWordLength"/>.</exception>
+    public void Encode(ReadOnlySpan<char> word, ref LibraryShare share, IdList output)
     {
         if (word.IsEmpty) return;
-        var remember = word.Length <= WordCache.MaxWordLength;
-        if (remember && _cache.TryGet(word, out var known))
+        if (word.Length > WordCache.MaxWordLength)
         {
+            share.Skip(word.Length);
+            EncodeLong(word, output);
+            return;
+        }
+
+        if (_cache.TryGet(word, out var known))
+        {
+            share.Skip(word.Length);
             output.Append(known);
             return;
         }
 
-        var most = Encoding.UTF8.GetMaxByteCount(word.Length);
-        var rented = ArrayPool<int>.Shared.Rent(most);
-        try
-        {
-            var count = EncodeWord(word, rented);
-            var ids = rented.AsSpan(0, count);
-            if (remember) _cache.Set(word, ids);
-            output.Append(ids);
-        }
-        finally
-        {
-            ArrayPool<int>.Shared.Return(rented);
-        }
+        Span<int> ids = stackalloc int[WordCache.MaxWordLength * 3]; // No char has more than three bytes of UTF-8.
+        ids = ids[..EncodeWord(word, share.TryTake(word.Length) ? _library : null, ids)];
+        _cache.Set(word, ids);
+        output.Append(ids);
     }
 
-    private int EncodeWord(ReadOnlySpan<char> word, Span<int> ids)
+    /// <summary>Writes the ids of one word by one of the two mergers, whichever it is the same ids.</summary>
+    internal int EncodeWord(ReadOnlySpan<char> word, LibraryMerger? library, Span<int> ids)
     {
         if (_ignoreMerges && TryGetWhole(word, out var whole))
         {
@@ -80,8 +92,24 @@ internal sealed class BpeModel
             return 1;
         }
 
+        if (library is not null) return library.Encode(word, ids);
         var count = _byteLevel ? SymbolsOfBytes(word, ids) : SymbolsOfCharacters(word, ids);
         return _merger.Apply(ids[..count]);
+    }
+
+    internal LibraryMerger? Library => _library;
+
+    private void EncodeLong(ReadOnlySpan<char> word, IdList output)
+    {
+        if (word.Length > MaxWordLength)
+        {
+            throw new TokenizerException($"The text has a word of {word.Length} chars, without anything the tokenizer cuts at; at most {MaxWordLength} are encoded.");
+        }
+
+        var most = Encoding.UTF8.GetByteCount(word);
+        var rented = most <= MaxPooledSymbols ? ArrayPool<int>.Shared.Rent(most) : GC.AllocateUninitializedArray<int>(most);
+        output.Append(rented.AsSpan(0, EncodeWord(word, null, rented)));
+        if (most <= MaxPooledSymbols) ArrayPool<int>.Shared.Return(rented);
     }
 
     private bool TryGetWhole(ReadOnlySpan<char> word, out int id)
@@ -102,18 +130,16 @@ internal sealed class BpeModel
 
     private int SymbolsOfBytes(ReadOnlySpan<char> word, Span<int> ids)
     {
-        var bytes = ArrayPool<byte>.Shared.Rent(Encoding.UTF8.GetMaxByteCount(word.Length));
-        try
+        Span<byte> bytes = stackalloc byte[256];
+        var symbols = new SymbolWriter(ids, _unknownId, _fuseUnknown);
+        while (!word.IsEmpty)
         {
-            var length = Encoding.UTF8.GetBytes(word, bytes);
-            var symbols = new SymbolWriter(ids, _unknownId, _fuseUnknown);
-            foreach (var value in bytes.AsSpan(0, length)) symbols.Add(_byteLevelIds[value]);
-            return symbols.Count;
+            Utf8.FromUtf16(word, bytes, out var read, out var written);
+            foreach (var value in bytes[..written]) symbols.Add(_byteLevelIds[value]);
+            word = word[read..];
         }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(bytes);
-        }
+
+        return symbols.Count;
     }
 
     private int SymbolsOfCharacters(ReadOnlySpan<char> word, Span<int> ids)
@@ -122,8 +148,15 @@ internal sealed class BpeModel
         var symbols = new SymbolWriter(ids, _unknownId, _fuseUnknown);
         while (!word.IsEmpty)
         {
+            if (_characterIds[word[0]] is >= 0 and var known)
+            {
+                symbols.Add(known);
+                word = word[1..];
+                continue;
+            }
+
             Rune.DecodeFromUtf16(word, out var rune, out var consumed);
-            if (_byText.TryGetValue(word[..consumed], out var id))
+            if (consumed > 1 && _byText.TryGetValue(word[..consumed], out var id))
             {
                 symbols.Add(id);
             }
@@ -138,6 +171,19 @@ internal sealed class BpeModel
         }
 
         return symbols.Count;
+    }
+
+    /// <summary>The token of each char that is one by itself, else -1.</summary>
+    private static int[] CharacterIds(Dictionary<string, int> vocabulary)
+    {
+        var ids = new int[char.MaxValue + 1];
+        Array.Fill(ids, -1);
+        foreach (var (token, id) in vocabulary)
+        {
+            if (token.Length == 1) ids[token[0]] = id;
+        }
+
+        return ids;
     }
 
     private bool HasFallback(ReadOnlySpan<byte> bytes)

@@ -20,5 +20,7 @@ internal sealed class IdList(int capacity)
         Count += ids.Length;
     }
 
+    public void Clear() => Count = 0;
+
     public int[] ToArray() => _items.AsSpan(0, Count).ToArray();
 }

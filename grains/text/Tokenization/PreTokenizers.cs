@@ -35,7 +35,7 @@ internal abstract class PreTokenizer
                 foreach (var item in json.Items("pretokenizers")) Read(item, steps, ref byteLevel);
                 break;
             case "Split":
-                steps.Add(new Split(TokenizerPattern.Read(json.Required("pattern")), ReadBehavior(json), json.Flag("invert", false)));
+                steps.Add(ReadSplit(json));
                 break;
             case "ByteLevel":
                 if (json.Flag("add_prefix_space", true)) steps.Add(new PrefixSpace());
@@ -57,6 +57,13 @@ internal abstract class PreTokenizer
             default:
                 throw json.Bad($"has the pre-tokenizer type '{json.Type}', which is not supported");
         }
+    }
+
+    private static PreTokenizer ReadSplit(TokenizerJson json)
+    {
+        var pattern = TokenizerPattern.Read(json.Required("pattern"));
+        var (behavior, invert) = (ReadBehavior(json), json.Flag("invert", false));
+        return behavior == Behavior.Isolated && pattern.Scanner is { } scanner ? new Words(scanner) : new Split(pattern, behavior, invert);
     }
 
     private static Behavior ReadBehavior(TokenizerJson json)

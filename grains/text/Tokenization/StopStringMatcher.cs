@@ -34,7 +34,10 @@ public sealed class StopStringMatcher
     }
 
     /// <summary>Whether a stop was found; from then on every delta gives the empty string.</summary>
-    public bool Stopped { get; private set; }
+    public bool Stopped => Stop is not null;
+
+    /// <summary>The stop that was found; null until then.</summary>
+    public string? Stop { get; private set; }
 
     /// <summary>Takes more text and returns what is certain not to belong to a stop.</summary>
     public string Append(string delta, out bool stopped)
@@ -52,7 +55,8 @@ public sealed class StopStringMatcher
             _state = Step(_state, c);
             if (_nodes[_state].Match is > 0 and var length)
             {
-                Stopped = stopped = true;
+                stopped = true;
+                Stop = _held.ToString(_held.Length - length, length);
                 var before = _held.ToString(0, _held.Length - length);
                 _held.Clear();
                 return before;

@@ -22,6 +22,7 @@ public sealed class TextTokenizer
     private readonly bool[] _special;
     private readonly TokenPiece?[] _pieces;
     private readonly char? _wordMark;
+    private EncodingWork? _idle;
 
     internal TextTokenizer(TokenizerParts parts)
     {
@@ -58,11 +59,21 @@ public sealed class TextTokenizer
 
     internal TokenDecoder Decoder { get; }
 
+    internal BpeModel Model => _model;
+
     /// <exception cref="TokenizerException">A file is missing, malformed, or asks for what is not supported; the message names file and field.</exception>
     public static TextTokenizer Load(string directory)
     {
         ArgumentException.ThrowIfNullOrEmpty(directory);
         return new TextTokenizer(TokenizerLoader.Load(directory));
+    }
+
+    /// <summary>The same from files that are in memory, by name.</summary>
+    /// <exception cref="TokenizerException">A file is missing, malformed, or asks for what is not supported; the message names file and field.</exception>
+    public static TextTokenizer Load(IReadOnlyDictionary<string, byte[]> files)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        return new TextTokenizer(TokenizerLoader.Load(files));
     }
 
     public bool TryGetId(string token, out int id)
@@ -89,18 +100,19 @@ public sealed class TextTokenizer
         if (text.Length > MaxTextLength) throw new TokenizerException($"The text has {text.Length} chars; at most {MaxTextLength} are encoded.");
 
         text = WellFormed(text);
-        var ids = new IdList((text.Length / 3) + 8);
-        if (addSpecialTokens) ids.Append(_parts.Prefix);
-        var stretches = new List<(int Start, int Length, AddedToken? Token)>();
-        _raw.Split(text, stretches);
-        foreach (var (start, length, token) in stretches)
+        var work = Interlocked.Exchange(ref _idle, null) ?? new EncodingWork();
+        if (addSpecialTokens) work.Ids.Append(_parts.Prefix);
+        _raw.Split(new Piece(text, 0, text.Length), work.Raw);
+        foreach (var (start, length, token) in work.Raw)
         {
-            if (token is not null) ids.Append(token.Id);
-            else EncodeStretch(text.Substring(start, length), start == 0, ids);
+            if (token is not null) work.Ids.Append(token.Id);
+            else EncodeStretch(new Piece(text, start, length), work);
         }
 
-        if (addSpecialTokens) ids.Append(_parts.Suffix);
-        return ids.ToArray();
+        if (addSpecialTokens) work.Ids.Append(_parts.Suffix);
+        var ids = work.Ids.ToArray();
+        if (work.TryClear()) _idle = work; // After an exception it is left to the collector.
+        return ids;
     }
 
     /// <summary>The text of all ids; ids without a token stand for nothing.</summary>
@@ -127,37 +139,45 @@ public sealed class TextTokenizer
         return true;
     }
 
-    private void EncodeStretch(string text, bool atStart, IdList ids)
+    private void EncodeStretch(Piece piece, EncodingWork work)
     {
-        if (_parts.Normalizer is { } normalizer) text = normalizer.Apply(text);
-        var stretches = new List<(int Start, int Length, AddedToken? Token)>();
-        _normalized.Split(text, stretches);
-        foreach (var (start, length, token) in stretches)
+        var atStart = piece.Start == 0;
+        if (_parts.Normalizer is { } normalizer)
         {
-            if (token is not null) ids.Append(token.Id);
-            else EncodePieces(new Piece(text, start, length), atStart && start == 0, ids);
+            var text = normalizer.Apply(piece.Span.ToString());
+            piece = new Piece(text, 0, text.Length);
+        }
+
+        work.Normalized.Clear();
+        _normalized.Split(piece, work.Normalized);
+        foreach (var (start, length, token) in work.Normalized)
+        {
+            if (token is not null) work.Ids.Append(token.Id);
+            else EncodePieces(piece with { Start = start, Length = length }, atStart && start == piece.Start, work);
         }
     }
 
-    private void EncodePieces(Piece piece, bool atStart, IdList ids)
+    private void EncodePieces(Piece piece, bool atStart, EncodingWork work)
     {
-        var pieces = new List<Piece> { piece };
-        for (var step = 0; step < _parts.PreTokenizers.Count; step++)
+        var (pieces, next) = (work.Pieces, work.NextPieces);
+        pieces.Clear();
+        pieces.Add(piece);
+        foreach (var step in _parts.PreTokenizers)
         {
-            var next = new List<Piece>(step == 0 ? piece.Length / 4 : pieces.Count);
-            foreach (var part in pieces) _parts.PreTokenizers[step].Apply(part, atStart && part.Start == piece.Start, next);
-            pieces = next;
+            next.Clear();
+            foreach (var part in pieces) step.Apply(part, atStart && part.Start == piece.Start, next);
+            (pieces, next) = (next, pieces);
         }
 
         foreach (var word in pieces)
         {
-            if (_wordMark is { } mark) EncodeMarkedWords(word.Span, mark, ids);
-            else _model.Encode(word.Span, ids);
+            if (_wordMark is { } mark) EncodeMarkedWords(word.Span, mark, work);
+            else _model.Encode(word.Span, ref work.Share, work.Ids);
         }
     }
 
     /// <summary>Cuts before each run of marks: no merge crosses such a border, so the ids are those of the whole.</summary>
-    private void EncodeMarkedWords(ReadOnlySpan<char> text, char mark, IdList ids)
+    private void EncodeMarkedWords(ReadOnlySpan<char> text, char mark, EncodingWork work)
     {
         while (!text.IsEmpty)
         {
@@ -165,7 +185,7 @@ public sealed class TextTokenizer
             end = end < 0 ? text.Length : end;
             var next = text[end..].IndexOf(mark);
             end = next < 0 ? text.Length : end + next;
-            _model.Encode(text[..end], ids);
+            _model.Encode(text[..end], ref work.Share, work.Ids);
             text = text[end..];
         }
     }
@@ -173,6 +193,9 @@ public sealed class TextTokenizer
     private static string WellFormed(string text)
     {
         if (!text.AsSpan().ContainsAnyInRange('\uD800', '\uDFFF')) return text;
+        var wrong = false;
+        foreach (var rune in text.EnumerateRunes()) wrong |= rune == Rune.ReplacementChar;
+        if (!wrong) return text;
         var result = new StringBuilder(text.Length);
         foreach (var rune in text.EnumerateRunes()) result.Append(rune);
         return result.ToString();

@@ -21,8 +21,21 @@ internal readonly struct TokenizerJson(string file, string path, JsonElement ele
             var length = new FileInfo(path).Length;
             if (length > MaxFileBytes) throw new TokenizerException($"{name} has {length} bytes; at most {MaxFileBytes} are read.");
 
-            using var stream = System.IO.File.OpenRead(path);
-            using var document = JsonDocument.Parse(stream, new JsonDocumentOptions { MaxDepth = 64 });
+            return Parse(name, System.IO.File.ReadAllBytes(path));
+        }
+        catch (IOException exception)
+        {
+            throw new TokenizerException($"{name} cannot be read: {exception.Message}", exception);
+        }
+    }
+
+    /// <exception cref="TokenizerException">It is not a JSON object.</exception>
+    public static TokenizerJson Parse(string name, ReadOnlyMemory<byte> content)
+    {
+        try
+        {
+            if (content.Span.StartsWith("\ufeff"u8)) content = content[3..]; // The parser takes no byte order mark.
+            using var document = JsonDocument.Parse(content, new JsonDocumentOptions { MaxDepth = 64 });
             var root = document.RootElement.Clone();
             if (root.ValueKind != JsonValueKind.Object) throw new TokenizerException($"{name} is not a JSON object.");
             return new TokenizerJson(name, "", root);
@@ -30,10 +43,6 @@ internal readonly struct TokenizerJson(string file, string path, JsonElement ele
         catch (JsonException exception)
         {
             throw new TokenizerException($"{name} is not valid JSON: {exception.Message}", exception);
-        }
-        catch (IOException exception)
-        {
-            throw new TokenizerException($"{name} cannot be read: {exception.Message}", exception);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace Granary.Text.Tokenization;
@@ -14,8 +15,21 @@ internal static class TokenizerLoader
 
         var vocabulary = Path.Combine(directory, "vocab.json");
         var merges = Path.Combine(directory, "merges.txt");
-        if (File.Exists(vocabulary) && File.Exists(merges)) return FromVocabularyAndMerges(TokenizerJson.Read(vocabulary), merges, config);
-        throw new TokenizerException("The model's folder has neither tokenizer.json nor vocab.json with merges.txt.");
+        if (!File.Exists(vocabulary) || !File.Exists(merges)) throw new TokenizerException("The model's folder has neither tokenizer.json nor vocab.json with merges.txt.");
+        if (new FileInfo(merges).Length > TokenizerJson.MaxFileBytes) throw new TokenizerException($"{Path.GetFileName(merges)} has more than {TokenizerJson.MaxFileBytes} bytes.");
+        return FromVocabularyAndMerges(TokenizerJson.Read(vocabulary), Path.GetFileName(merges), File.ReadLines(merges), config);
+    }
+
+    /// <param name="files">Content by file name.</param>
+    public static TokenizerParts Load(IReadOnlyDictionary<string, byte[]> files)
+    {
+        TokenizerJson? config = Find("tokenizer_config.json");
+        if (Find("tokenizer.json") is { } main) return FromTokenizerJson(main, config);
+        if (Find("vocab.json") is { } vocabulary && files.TryGetValue("merges.txt", out var merges))
+            return FromVocabularyAndMerges(vocabulary, "merges.txt", Encoding.UTF8.GetString(merges).ReplaceLineEndings("\n").TrimEnd('\n').Split('\n'), config);
+        throw new TokenizerException("The model has neither tokenizer.json nor vocab.json with merges.txt.");
+
+        TokenizerJson? Find(string name) => files.TryGetValue(name, out var content) ? TokenizerJson.Parse(name, content) : null;
     }
 
     private static TokenizerParts FromTokenizerJson(TokenizerJson root, TokenizerJson? config)
@@ -55,14 +69,12 @@ internal static class TokenizerLoader
         };
     }
 
-    private static TokenizerParts FromVocabularyAndMerges(TokenizerJson vocabularyFile, string mergesPath, TokenizerJson? config)
+    private static TokenizerParts FromVocabularyAndMerges(TokenizerJson vocabularyFile, string name, IEnumerable<string> lines, TokenizerJson? config)
     {
         var vocabulary = ReadVocabulary(vocabularyFile);
-        var name = Path.GetFileName(mergesPath);
-        if (new FileInfo(mergesPath).Length > TokenizerJson.MaxFileBytes) throw new TokenizerException($"{name} has more than {TokenizerJson.MaxFileBytes} bytes.");
         var merges = new Dictionary<TokenPair, Merge>();
         var number = 0;
-        foreach (var line in File.ReadLines(mergesPath))
+        foreach (var line in lines)
         {
             number++;
             if (line.Length == 0 || (number == 1 && line.StartsWith("#version", StringComparison.Ordinal))) continue;

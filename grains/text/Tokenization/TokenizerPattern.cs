@@ -8,10 +8,13 @@ internal abstract class TokenizerPattern
     /// <summary>Longest one search may take before it is given up; only an expression that backtracks comes near it.</summary>
     private static readonly TimeSpan MatchTimeout = TimeSpan.FromSeconds(10);
 
+    /// <summary>The scanner that finds this pattern's matches, where there is one; they cover the whole text.</summary>
+    public virtual WordScanner? Scanner => null;
+
     /// <summary>Adds start and length of every match in <paramref name="text"/>.</summary>
     public abstract void FindAll(string text, int start, int length, List<(int Start, int Length)> matches);
 
-    public string Replace(string text, string content)
+    public virtual string Replace(string text, string content)
     {
         var matches = new List<(int Start, int Length)>();
         FindAll(text, 0, text.Length, matches);
@@ -35,7 +38,7 @@ internal abstract class TokenizerPattern
         }
 
         var source = json.String("Regex");
-        return WordScanner.TryCreate(source) is { } scanner ? new Scanner(scanner) : FromRegex(source, json);
+        return WordScanner.TryCreate(source) is { } scanner ? new Scanned(scanner) : FromRegex(source, json);
     }
 
     /// <summary>The expression as .NET runs it: without backtracking where it can, else with a time limit.</summary>
@@ -63,6 +66,8 @@ internal abstract class TokenizerPattern
 
     private sealed class Literal(string literal) : TokenizerPattern
     {
+        public override string Replace(string text, string content) => text.Replace(literal, content, StringComparison.Ordinal);
+
         public override void FindAll(string text, int start, int length, List<(int Start, int Length)> matches)
         {
             var end = start + length;
@@ -74,8 +79,10 @@ internal abstract class TokenizerPattern
         }
     }
 
-    private sealed class Scanner(WordScanner scanner) : TokenizerPattern
+    private sealed class Scanned(WordScanner scanner) : TokenizerPattern
     {
+        public override WordScanner? Scanner => scanner;
+
         public override void FindAll(string text, int start, int length, List<(int Start, int Length)> matches)
         {
             var span = text.AsSpan(start, length);

@@ -25,6 +25,7 @@ internal static class UnicodeNormalization
         if (!text.AsSpan().ContainsAnyInRange(limit, '\uFFFF')) return text;
 
         var tables = Loaded.Value;
+        if (!tables.MayChange(text, compatibility, compose)) return text;
         var runes = new List<int>(text.Length + 16);
         foreach (var rune in text.EnumerateRunes()) Decompose(tables, rune.Value, compatibility, runes);
         Order(tables, runes);
@@ -120,6 +121,40 @@ internal static class UnicodeNormalization
         FrozenDictionary<int, Decomposition> Decompositions, FrozenDictionary<int, byte> Classes, FrozenDictionary<long, int> Compositions)
     {
         public byte ClassOf(int rune) => rune < 0x300 ? (byte)0 : Classes.GetValueOrDefault(rune);
+
+        private readonly HashSet<int>?[] _active = new HashSet<int>?[4];
+
+        /// <summary>The quick check of UAX #15: false where no code point has a class, changes alone, or composes with the one before it.</summary>
+        public bool MayChange(string text, bool compatibility, bool compose)
+        {
+            var active = _active[(compatibility ? 2 : 0) + (compose ? 1 : 0)] ??= FindActive(compatibility, compose);
+            foreach (var rune in text.EnumerateRunes())
+            {
+                var value = rune.Value;
+                if (value < 0xA0) continue;
+                if (active.Contains(value) || (!compose && value is >= SBase and < SBase + SCount)) return true;
+            }
+
+            return false;
+        }
+
+        private HashSet<int> FindActive(bool compatibility, bool compose)
+        {
+            var active = new HashSet<int>(Classes.Keys);
+            foreach (var code in Decompositions.Keys)
+            {
+                var alone = new List<int>();
+                Decompose(this, code, compatibility, alone);
+                if (compose) Compose(this, alone);
+                if (alone is not [var same] || same != code) active.Add(code);
+            }
+
+            if (!compose) return active;
+            foreach (var pair in Compositions.Keys) active.Add((int)pair);
+            for (var vowel = 0; vowel < VCount; vowel++) active.Add(VBase + vowel);
+            for (var trail = 1; trail < TCount; trail++) active.Add(TBase + trail);
+            return active;
+        }
 
         public static Tables Load()
         {

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Orleans.Runtime;
 
 /// <summary>The enumerations an activation is producing. All of it runs on the activation's scheduler.</summary>
@@ -84,6 +86,7 @@ internal sealed class StreamProducers(Activation activation)
         return answer.HasItem || answer.Batch is not null ? new(answer) : AwaitAsync(id, producer, call);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<StreamAnswer<T>> AwaitAsync<T>(Guid id, Producer<T> producer, StreamCall<T> call)
     {
         var pending = producer.Pending!;

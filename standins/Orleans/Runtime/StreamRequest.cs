@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Orleans.Runtime;
 
 /// <summary>What a stream method returns to its caller: nothing is sent before it is enumerated.</summary>
@@ -81,6 +83,7 @@ internal sealed class StreamEnumerator<T> : IAsyncEnumerator<T>
         _linked?.Dispose();
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> PullAsync()
     {
         try

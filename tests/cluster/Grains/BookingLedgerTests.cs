@@ -1,6 +1,7 @@
 using Granary.GrainInterfaces.Routing;
 using Granary.Grains;
 using Granary.Grains.Routing;
+using Granary.Tests.Support;
 
 namespace Granary.Tests.Cluster.Grains;
 

@@ -4,6 +4,7 @@ using Granary.Engine.Sampling;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
 using Granary.Grains;
+using Granary.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 

@@ -6,6 +6,7 @@ using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
+using Granary.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans;
 using Orleans.Runtime;

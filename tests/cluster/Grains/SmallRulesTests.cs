@@ -4,6 +4,7 @@ using Granary.GrainInterfaces.Routing;
 using Granary.Grains;
 using Granary.Grains.Models;
 using Granary.Grains.Workers;
+using Granary.Tests.Support;
 
 namespace Granary.Tests.Cluster.Grains;
 

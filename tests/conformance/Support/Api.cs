@@ -10,6 +10,7 @@ internal static class Api
     public const string Model = "tiny-assistant";
     public const string Chat = "/v1/chat/completions";
     public const string Completions = "/v1/completions";
+    public const string Embeddings = "/v1/embeddings";
 
     public static JsonObject ChatBody(string text, params (string Name, JsonNode? Value)[] fields)
     {

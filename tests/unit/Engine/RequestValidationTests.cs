@@ -1,4 +1,5 @@
 using Granary.Engine;
+using Granary.Engine.Prompts;
 using Granary.Engine.Sampling;
 using Granary.Engine.Simulation;
 
@@ -6,7 +7,7 @@ namespace Granary.Tests.Unit.Engine;
 
 public sealed class RequestValidationTests
 {
-    private static readonly EngineInfo Info = new(VocabularySize: 100, ContextLength: 64, KvBlockCount: 4, KvBlockTokens: 16, MaxQueuedSequences: 1);
+    private static readonly EngineInfo Info = new(VocabularySize: 100, HiddenSize: 8, ContextLength: 64, KvBlockCount: 4, KvBlockTokens: 16, MaxQueuedSequences: 1);
 
     public static TheoryData<string, Func<SamplingParameters, SamplingParameters>, string> Faults => new()
     {
@@ -51,6 +52,25 @@ public sealed class RequestValidationTests
         Array.Fill(prompt, id);
         Assert.Equal(new(RefusalReason.Invalid, "prompt", message), RequestValidator.Check(EngineHarness.Request(prompt, 5), Info));
     }
+
+    public static TheoryData<string, EngineRequest, string> ReadingFaults => new()
+    {
+        { "prompt_logprobs", EngineHarness.Request([1, 2], 5) with { PromptLogprobs = 21 }, "prompt_logprobs is 21; it must be between 0 and 20." },
+        { "prompt_logprobs", EngineHarness.Request([1, 2], 5) with { PromptLogprobs = -1 }, "prompt_logprobs is -1; it must be between 0 and 20." },
+        { "prompt_logprobs", EngineHarness.Request([1, 2], 0) with { PromptLogprobs = 1, Pooling = Pooling.Mean }, "prompt_logprobs is 1; it must be absent where the prompt is pooled." },
+        { "pooling", EngineHarness.Request([1, 2], 0) with { Pooling = (Pooling)7 }, "pooling is 7; it must be Mean or Last." },
+        { "max_tokens", EngineHarness.Request([1, 2], 5) with { Pooling = Pooling.Last }, "max_tokens is 5; it must be 0 where the prompt is pooled." },
+        { "max_tokens", EngineHarness.Request([1, 2], -1) with { PromptLogprobs = 1 }, "max_tokens is -1; it must be at least 0." },
+        { "prompt", EngineHarness.Request(new int[65], 0) with { Pooling = Pooling.Mean }, "The prompt has 65 tokens; it must fit 64 tokens (it needs 5 KV blocks of 16 tokens, the replica has 4)." },
+    };
+
+    [Theory, MemberData(nameof(ReadingFaults))]
+    public void TrySubmit_ReadingOutOfBounds_NamesParameterValueAndBound(string parameter, EngineRequest request, string message) =>
+        Assert.Equal(new Refusal(RefusalReason.Invalid, parameter, message), RequestValidator.Check(request, Info));
+
+    [Fact]
+    public void TrySubmit_PromptFillsTheContextAndIsOnlyRead_IsTaken() =>
+        Assert.Null(RequestValidator.Check(EngineHarness.Request(new int[64], 0) with { Pooling = Pooling.Mean }, Info));
 
     [Theory]
     [InlineData(-1)]

@@ -22,7 +22,7 @@ public sealed class SchedulerTests
         var chunks = new List<(int Past, int Tokens, int Sampled)>();
         while (scheduler.Schedule(_plan))
         {
-            chunks.Add((_plan.PastLengths[0], _plan.TokenCount, _plan.SampledCount));
+            chunks.Add((_plan.PastLengths[0], _plan.TokenCount, _plan.LogitCount));
             Complete(scheduler);
         }
 
@@ -40,7 +40,8 @@ public sealed class SchedulerTests
 
         Assert.Equal([0, 1, 6], _plan.CumulativeSequenceLengths[..3]);
         Assert.Equal([4, 0], _plan.PastLengths[..2]);
-        Assert.Equal([0], _plan.SampledRows[.._plan.SampledCount]);
+        Assert.Equal([0], _plan.HiddenRows[.._plan.HiddenCount]);
+        Assert.Equal([0], _plan.LogitRows[.._plan.LogitCount]);
     }
 
     [Fact]
@@ -182,7 +183,7 @@ public sealed class SchedulerTests
     [Fact]
     public void Step_Decoding_AllocatesNothing()
     {
-        var scheduler = new Scheduler(new(100, 2048, 512, 16), new());
+        var scheduler = new Scheduler(new(100, 8, 2048, 512, 16, 64), new());
         var sampler = new Sampler(100);
         var logits = new float[100];
         var sequences = Enumerable.Range(0, 8).Select(i => Sequence(3 + i, 2000)).ToArray();
@@ -238,7 +239,6 @@ public sealed class SchedulerTests
 
             if (random.Next(40) == 0 && all.Count > 0) scheduler.Cancel(all[random.Next(all.Count)], SequenceEnd.Cancelled);
             if (scheduler.Schedule(_plan)) CheckPlan(scheduler, tokens, running);
-            else _plan.SampledCount = 0;
             Complete(scheduler);
             foreach (var sequence in all)
             {
@@ -268,8 +268,8 @@ public sealed class SchedulerTests
         Assert.InRange(_plan.TokenCount, 1, tokens);
         Assert.InRange(_plan.SequenceCount, 1, running);
         Assert.Equal(_plan.TokenCount, _plan.CumulativeSequenceLengths[_plan.SequenceCount]);
-        Assert.True(_plan.SampledRows.AsSpan(0, _plan.SampledCount).SequenceEqual(
-            _plan.SampledRows.Take(_plan.SampledCount).Distinct().Order().ToArray()));
+        Assert.Equal(_plan.HiddenRows.Take(_plan.HiddenCount).Distinct().Order(), _plan.HiddenRows.Take(_plan.HiddenCount));
+        Assert.Equal(_plan.LogitRows.Take(_plan.LogitCount).Distinct().Order(), _plan.LogitRows.Take(_plan.LogitCount));
         var used = _plan.BlockTable.Take(_plan.SequenceCount * _plan.BlockTableWidth).Where(block => block >= 0).Distinct().Count();
         Assert.True(used <= scheduler.Cache.UsedCount, "A plan names blocks that nobody holds.");
     }
@@ -291,7 +291,7 @@ public sealed class SchedulerTests
 
     private static Scheduler Create(
         int tokens = 64, int running = 8, int blocks = 64, int blockTokens = 16, bool prefixCaching = true) =>
-        new(new(100, Context, blocks, blockTokens), new() { MaxTokensPerStep = tokens, MaxRunningSequences = running, PrefixCaching = prefixCaching });
+        new(new(100, 8, Context, blocks, blockTokens, MaxLogitRows: 64), new() { MaxTokensPerStep = tokens, MaxRunningSequences = running, PrefixCaching = prefixCaching });
 
     private static Sequence Sequence(
         int prompt, int limit, int buffered = 1000, int stop = -1, int kinds = 50, Random? random = null)

@@ -12,12 +12,12 @@ public sealed class SimulatedExecutorTests
     public void Execute_WholeOrInParts_GivesTheSameLogits()
     {
         using var whole = new SimulatedExecutor(Device);
-        var expected = whole.Execute(Plan(1, [1, 2, 3, 4, 5, 6], 0, [0, 1])).ToArray();
+        var expected = whole.Execute(Plan(1, [1, 2, 3, 4, 5, 6], 0, [0, 1])).Logits.ToArray();
         using var parts = new SimulatedExecutor(Device);
         parts.Execute(Plan(1, [1, 2, 3], 0, [5]));
         parts.Execute(Plan(2, [4], 3, [5]));
 
-        Assert.Equal(expected, parts.Execute(Plan(3, [5, 6], 4, [5, 2])).ToArray());
+        Assert.Equal(expected, parts.Execute(Plan(3, [5, 6], 4, [5, 2])).Logits.ToArray());
     }
 
     [Fact]
@@ -28,7 +28,7 @@ public sealed class SimulatedExecutorTests
             using var executor = new SimulatedExecutor(Device);
             executor.Execute(Plan(1, [1, 2, 3, 4, 5, 6, 7, 8], 0, [0, 1]));
             between(executor);
-            return executor.Execute(Plan(3, [9], 8, table)).ToArray();
+            return executor.Execute(Plan(3, [9], 8, table)).Logits.ToArray();
         }
 
         var right = After(_ => { }, [0, 1, 2]);
@@ -60,12 +60,14 @@ public sealed class SimulatedExecutorTests
             TokenCount = 2,
             SequenceCount = 2,
             BlockTableWidth = 1,
-            SampledCount = 2,
+            HiddenCount = 2,
+            LogitCount = 2,
             TokenIds = [1, 2],
             CumulativeSequenceLengths = [0, 1, 2],
             PastLengths = [0, 0],
             BlockTable = [3, 3],
-            SampledRows = [0, 1],
+            HiddenRows = [0, 1],
+            LogitRows = [0, 1],
         };
         Assert.Contains("over another's", Assert.Throws<StepFailedException>(() => executor.Execute(plan)).Message);
     }
@@ -89,11 +91,13 @@ public sealed class SimulatedExecutorTests
         TokenCount = tokens.Length,
         SequenceCount = 1,
         BlockTableWidth = table.Length,
-        SampledCount = 1,
+        HiddenCount = 1,
+        LogitCount = 1,
         TokenIds = tokens,
         CumulativeSequenceLengths = [0, tokens.Length],
         PastLengths = [past],
         BlockTable = table,
-        SampledRows = [tokens.Length - 1],
+        HiddenRows = [tokens.Length - 1],
+        LogitRows = [0],
     };
 }

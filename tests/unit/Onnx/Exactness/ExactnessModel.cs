@@ -83,6 +83,6 @@ public sealed record Generation(IReadOnlyList<GeneratedToken> Tokens, IReadOnlyS
         }
     }
 
-    private static IEnumerable<int> Bits(LogprobRow row) =>
+    public static IEnumerable<int> Bits(LogprobRow row) =>
         [BitConverter.SingleToInt32Bits(row.Chosen), .. row.TopTokenIds, .. row.Top.Select(BitConverter.SingleToInt32Bits)];
 }

@@ -50,7 +50,7 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         var plan = Plan((0, 32, 3));
         plan.BlockTable = [Block(0, 0), Block(0, 1), Block(5, 2)]; // Another sequence with the same prefix.
         plan.BlockTableWidth = 3;
-        Assert.Equal(own, executor.Execute(plan).ToArray());
+        Assert.Equal(own, executor.Execute(plan).Logits.ToArray());
     }
 
     [Fact]
@@ -59,11 +59,37 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         using var executor = Open(WeightFormat.Float32, new() { KvBlockCount = 40 });
         var expected = Run(executor, (0, 0, 21))[0];
         var plan = Plan((1, 0, 20));
-        plan.SampledCount = 0;
-        Assert.Equal(0, executor.Execute(plan).Length);
+        plan.HiddenCount = plan.LogitCount = 0;
+        Assert.Equal(0, executor.Execute(plan).Logits.Length);
         plan = Plan((1, 20, 1));
         plan.TokenIds = [Token(20)];
-        Assert.Equal(expected, executor.Execute(plan).ToArray());
+        Assert.Equal(expected, executor.Execute(plan).Logits.ToArray());
+    }
+
+    /// <summary>Hidden states and logits are wanted of different rows: each is what it is by itself.</summary>
+    [Theory, MemberData(nameof(FormatsAndThreads))]
+    public void Execute_HiddenStatesOfAllRowsLogitsOfSome_SameBits(WeightFormat format, int threads)
+    {
+        using var executor = Open(format, new() { IntraOpThreads = threads, KvBlockCount = 40 });
+        var (hidden, logits) = (new float[Length][], new float[Length][]);
+        for (var p = 0; p < Length; p++)
+        {
+            var single = executor.Execute(Plan((0, p, 1)));
+            (hidden[p], logits[p]) = (single.Hidden.ToArray(), single.Logits.ToArray());
+        }
+
+        var plan = Plan((1, 0, Length));
+        (plan.HiddenCount, plan.HiddenRows) = (Length, [.. Enumerable.Range(0, Length)]);
+        (plan.LogitCount, plan.LogitRows) = (3, [0, 17, 40]);
+        var output = executor.Execute(plan);
+
+        Assert.Equal(hidden, output.Hidden.ToArray().Chunk(128));
+        Assert.Equal([logits[0], logits[17], logits[40]], output.Logits.ToArray().Chunk(64));
+
+        plan.LogitCount = 0;
+        output = executor.Execute(plan);
+        Assert.Equal(hidden, output.Hidden.ToArray().Chunk(128));
+        Assert.True(output.Logits.IsEmpty);
     }
 
     [Fact]
@@ -75,12 +101,15 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         Refused("PastLengths[0]", Plan((0, 127, 2)));
         Refused("TokenIds[1]", Change(plan => plan.TokenIds[1] = 64));
         Refused("TokenIds[0]", Change(plan => plan.TokenIds[0] = -1));
-        Refused("SampledRows", Change(plan => plan.SampledRows[0] = 2));
+        Refused("HiddenRows", Change(plan => plan.HiddenRows[0] = 2));
+        Refused("LogitRows", Change(plan => plan.LogitRows[0] = 1));
+        Refused("HiddenCount", Change(plan => plan.HiddenCount = 3));
+        Refused("LogitCount", Change(plan => plan.LogitCount = 2));
         Refused("CumulativeSequenceLengths[1]", Change(plan => plan.CumulativeSequenceLengths[1] = 1));
         Refused("block_table[0, 0] is 40", Change(plan => plan.BlockTable[0] = 40));
         Refused("block_table[0, 0] is -1", Change(plan => plan.BlockTable[0] = -1));
 
-        Assert.Equal(64, executor.Execute(Plan((0, 0, 2))).Length); // None of it did harm.
+        Assert.Equal(64, executor.Execute(Plan((0, 0, 2))).Logits.Length); // None of it did harm.
 
         void Refused(string field, StepPlan plan) =>
             Assert.Contains(field, Assert.Throws<StepFailedException>(() => executor.Execute(plan)).Message, StringComparison.Ordinal);
@@ -128,7 +157,7 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         var directory = _models.Import(WeightFormat.Int4, "many");
         var executors = new OnnxStepExecutor[4];
         Parallel.For(0, executors.Length, i => executors[i] = OnnxStepExecutor.Open(directory, new() { KvBlockCount = 8 }));
-        var logits = executors.Select(executor => executor.Execute(Plan((0, 0, 5))).ToArray()).ToList();
+        var logits = executors.Select(executor => executor.Execute(Plan((0, 0, 5))).Logits.ToArray()).ToList();
         Assert.All(logits, row => Assert.Equal(logits[0], row));
         foreach (var executor in executors) executor.Dispose();
         Assert.Single(Directory.GetDirectories(Path.Combine(directory, "prepacked")));
@@ -150,7 +179,7 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
     public void Open_SizesLeftOpen_FollowContextSequencesAndMemory(int context, long memory, int blocks, int contextThen)
     {
         using var executor = Open(WeightFormat.Float32, new() { ContextLength = context, KvMemoryBytes = memory });
-        Assert.Equal(new ExecutorShape(64, contextThen, blocks, 16), executor.Shape);
+        Assert.Equal(new ExecutorShape(64, 128, contextThen, blocks, 16, 128), executor.Shape);
     }
 
     [Fact]
@@ -178,16 +207,18 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
             TokenCount = cumulative[^1],
             SequenceCount = chunks.Length,
             BlockTableWidth = width,
-            SampledCount = chunks.Length,
+            HiddenCount = chunks.Length,
+            LogitCount = chunks.Length,
             TokenIds = [.. chunks.SelectMany(chunk => Enumerable.Range(chunk.Past, chunk.Count).Select(Token))],
             CumulativeSequenceLengths = cumulative,
             PastLengths = [.. chunks.Select(chunk => chunk.Past)],
             BlockTable = [.. chunks.SelectMany(chunk => Enumerable.Range(0, width).Select(entry => Block(chunk.Sequence, entry)))],
-            SampledRows = [.. cumulative.Skip(1).Select(end => end - 1)],
+            HiddenRows = [.. cumulative.Skip(1).Select(end => end - 1)],
+            LogitRows = [.. Enumerable.Range(0, chunks.Length)],
         };
     }
 
-    private static float[][] Run(OnnxStepExecutor executor, params (int, int, int)[] chunks) => [.. executor.Execute(Plan(chunks)).ToArray().Chunk(64)];
+    private static float[][] Run(OnnxStepExecutor executor, params (int, int, int)[] chunks) => [.. executor.Execute(Plan(chunks)).Logits.ToArray().Chunk(64)];
 
     /// <summary>Imports of one small random Llama, large enough that two threads share its products.</summary>
     public sealed class Models : IDisposable

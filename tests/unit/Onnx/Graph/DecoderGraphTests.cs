@@ -41,12 +41,18 @@ public sealed class DecoderGraphTests : IDisposable
         SyntheticModel.Write(_folder["source"], shape, seed: 11);
         ModelImporter.Import(_folder["source"], _folder["out"], new ImportOptions { ContextLength = contextLength });
         var tokens = RandomTokens(shape.Vocabulary);
-        int[] sampled = [3, Tokens - 1];
+        int[] rows = [3, Tokens - 1];
+        var graph = new GraphInterpreter(_folder["out"]);
 
-        var logits = new GraphInterpreter(_folder["out"]).Run(tokens, sampled);
+        var logits = graph.Run(tokens, rows);
 
-        var expected = new NaiveTransformer(_folder["source"], contextLength).Logits(tokens);
-        for (var row = 0; row < sampled.Length; row++) AssertClose(name, expected[sampled[row]], logits.AsSpan(row * shape.Vocabulary, shape.Vocabulary), 1e-5);
+        var naive = new NaiveTransformer(_folder["source"], contextLength);
+        var (expected, hidden) = (naive.Logits(tokens), naive.Hidden(tokens));
+        for (var row = 0; row < rows.Length; row++)
+        {
+            AssertClose(name, expected[rows[row]], logits.AsSpan(row * shape.Vocabulary, shape.Vocabulary), 1e-5);
+            AssertClose(name, hidden[rows[row]], graph.Hidden.AsSpan(row * shape.Hidden, shape.Hidden), 1e-5);
+        }
     }
 
     [Theory]
@@ -78,9 +84,9 @@ public sealed class DecoderGraphTests : IDisposable
         Assert.Equal(10, model.IrVersion);
         Assert.Equal(new Dictionary<string, long> { [""] = 21, ["com.microsoft"] = 1, ["granary"] = 1 }, model.Opsets);
         Assert.Equal(
-            ["token_ids", "cumulative_sequence_length", "past_seqlens", "block_table", "sampled_rows", "key_cache.0", "value_cache.0", "key_cache.1", "value_cache.1"],
+            ["token_ids", "cumulative_sequence_length", "past_seqlens", "block_table", "hidden_rows", "logit_rows", "key_cache.0", "value_cache.0", "key_cache.1", "value_cache.1"],
             model.Inputs);
-        Assert.Equal(["logits", "key_cache_out.0", "value_cache_out.0", "key_cache_out.1", "value_cache_out.1"], model.Outputs);
+        Assert.Equal(["hidden", "logits", "key_cache_out.0", "value_cache_out.0", "key_cache_out.1", "value_cache_out.1"], model.Outputs);
         var attention = model.Of("PagedAttention").First();
         Assert.Equal("granary", attention.Domain);
         Assert.Equal(["layers.0.qkv", "", "", "key_cache.0", "value_cache.0", "cumulative_sequence_length", "past_seqlens", "block_table", "cos_cache", "sin_cache"], attention.Inputs);
@@ -138,6 +144,6 @@ public sealed class DecoderGraphTests : IDisposable
 
     private static void AssertClose(string name, double[] expected, ReadOnlySpan<double> actual, double tolerance)
     {
-        for (var i = 0; i < expected.Length; i++) Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance, $"{name}: logit {i} is {actual[i]}, expected {expected[i]}");
+        for (var i = 0; i < expected.Length; i++) Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance, $"{name}: value {i} is {actual[i]}, expected {expected[i]}");
     }
 }

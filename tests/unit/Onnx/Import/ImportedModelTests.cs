@@ -28,11 +28,18 @@ public sealed class ImportedModelTests : IDisposable
         using var executor = OnnxStepExecutor.Open(_folder["out"], Small);
         var sequence = new SequenceRunner(executor);
 
-        var expected = new NaiveTransformer(_folder["source"], contextLength).Logits(tokens);
+        var naive = new NaiveTransformer(_folder["source"], contextLength);
+        var (expected, hidden) = (naive.Logits(tokens), naive.Hidden(tokens));
 
         AssertClose($"{name}, first chunk", expected[12], sequence.Append(tokens[..13]), 1e-4);
+        for (var t = 0; t < 13; t++) AssertClose($"{name}, state {t}", hidden[t], sequence.Hidden[t], 1e-4);
         AssertClose($"{name}, second chunk", expected[25], sequence.Append(tokens[13..26]), 1e-4);
-        for (var t = 26; t < tokens.Length; t++) AssertClose($"{name}, token {t}", expected[t], sequence.Append(tokens[t]), 1e-4);
+        for (var t = 13; t < 26; t++) AssertClose($"{name}, state {t}", hidden[t], sequence.Hidden[t - 13], 1e-4);
+        for (var t = 26; t < tokens.Length; t++)
+        {
+            AssertClose($"{name}, token {t}", expected[t], sequence.Append(tokens[t]), 1e-4);
+            AssertClose($"{name}, state {t}", hidden[t], sequence.Hidden[0], 1e-4);
+        }
     }
 
     /// <summary>The runtime's own block layout: with 43 inputs the last block of a row is padded, with 64 it is full.</summary>
@@ -73,6 +80,22 @@ public sealed class ImportedModelTests : IDisposable
             var expected = reference.AsSpan(t * executor.Shape.VocabularySize, executor.Shape.VocabularySize);
             AssertClose($"position {t}", [.. expected.ToArray().Select(x => (double)x)], sequence.Append(tokens[t]), 1e-3);
         }
+    }
+
+    /// <summary>A trained model's states after the final norm, against the plain forward pass over its weights.</summary>
+    [SharedDataFact]
+    public void Execute_Stories260K_GivesTheStatesOfThePlainForwardPass()
+    {
+        using var executor = OpenStories(WeightFormat.Float32);
+        var (prompt, generated) = Reference(1);
+        int[] tokens = [.. prompt, .. generated];
+        tokens = tokens[..Math.Min(60, tokens.Length)];
+        var sequence = new SequenceRunner(executor);
+
+        var expected = new NaiveTransformer(SharedData.Path("models", "stories260K")).Hidden(tokens);
+
+        sequence.Append(tokens);
+        for (var t = 0; t < tokens.Length; t++) AssertClose($"state {t}", expected[t], sequence.Hidden[t], 1e-3);
     }
 
     [SharedDataTheory]

@@ -1,17 +1,39 @@
-namespace Granary.Tests.Cluster.Grains;
+namespace Granary.Tests.Support;
 
 /// <summary>Time that passes only when a test says so.</summary>
-internal sealed class ManualTime : TimeProvider
+public sealed class ManualTime : TimeProvider
 {
     private readonly Lock _gate = new();
     private readonly List<ManualTimer> _timers = [];
-    private readonly TaskCompletionSource _armed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly List<(int Count, TaskCompletionSource Reached)> _waiters = [];
     private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private int _armed;
 
     /// <summary>Completes when somebody has begun to wait.</summary>
-    public Task Armed => _armed.Task;
+    public Task Armed => ArmedTimes(1);
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    /// <summary>How long until the next timer fires.</summary>
+    public TimeSpan NextDue
+    {
+        get
+        {
+            lock (_gate) return _timers.Min(timer => timer.Due) - _now;
+        }
+    }
+
+    /// <summary>Completes when timers have been set so many times, since the beginning.</summary>
+    public Task ArmedTimes(int count)
+    {
+        lock (_gate)
+        {
+            if (_armed >= count) return Task.CompletedTask;
+            var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiters.Add((count, reached));
+            return reached.Task;
+        }
+    }
 
     public override DateTimeOffset GetUtcNow()
     {
@@ -55,9 +77,13 @@ internal sealed class ManualTime : TimeProvider
                 if (dueTime == Timeout.InfiniteTimeSpan) return true;
                 Due = time._now + dueTime;
                 time._timers.Add(this);
+                time._armed++;
+                foreach (var (count, reached) in time._waiters)
+                {
+                    if (count <= time._armed) reached.TrySetResult();
+                }
             }
 
-            time._armed.TrySetResult();
             return true;
         }
 

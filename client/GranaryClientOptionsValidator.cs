@@ -1,0 +1,42 @@
+using System.Globalization;
+using Microsoft.Extensions.Options;
+
+namespace Granary.Client;
+
+/// <summary>Finds every value that is out of its bounds, and names option, value and bound.</summary>
+internal sealed class GranaryClientOptionsValidator : IValidateOptions<GranaryClientOptions>
+{
+    private const int MaxApiKeyLength = 4096;
+    private const int MaxRetries = 10;
+    private static readonly TimeSpan MaxTimeout = TimeSpan.FromHours(24);
+    private static readonly TimeSpan MaxBaseDelay = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(1);
+
+    public ValidateOptionsResult Validate(string? name, GranaryClientOptions options)
+    {
+        var failures = Find(options).ToList();
+        return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
+    }
+
+    /// <remarks>The key is never shown.</remarks>
+    public static IEnumerable<string> Find(GranaryClientOptions options)
+    {
+        if (options.Endpoint is { } endpoint && (!endpoint.IsAbsoluteUri || endpoint.Scheme is not ("http" or "https")))
+            yield return Say(nameof(options.Endpoint), endpoint, "an absolute address that begins with http:// or https://");
+        if (options.Endpoint is { IsAbsoluteUri: true } address && (address.Query.Length > 0 || address.Fragment.Length > 0 || address.UserInfo.Length > 0))
+            yield return Say(nameof(options.Endpoint), address.GetLeftPart(UriPartial.Path), "an address without user, query and fragment");
+        if (options.ApiKey is { } key && (key.Length is 0 or > MaxApiKeyLength || key.Any(c => c is <= ' ' or >= '\x7f')))
+            yield return Say(nameof(options.ApiKey), $"a text of {key.Length} characters", $"1 to {MaxApiKeyLength} visible ASCII characters");
+        if (options.DefaultModel is { } model && model.Length is 0 or > GenerationLimits.MaxNameLength)
+            yield return Say(nameof(options.DefaultModel), $"a text of {options.DefaultModel!.Length} characters", $"1 to {GenerationLimits.MaxNameLength} characters long");
+        if (options.Timeout < Least || options.Timeout > MaxTimeout)
+            yield return Say(nameof(options.Timeout), options.Timeout, $"from {Least} to {MaxTimeout}");
+        if (options.MaxRetries is < 0 or > MaxRetries)
+            yield return Say(nameof(options.MaxRetries), options.MaxRetries, $"from 0 to {MaxRetries}");
+        if (options.RetryBaseDelay < Least || options.RetryBaseDelay > MaxBaseDelay)
+            yield return Say(nameof(options.RetryBaseDelay), options.RetryBaseDelay, $"from {Least} to {MaxBaseDelay}");
+    }
+
+    private static string Say(string option, object value, string bound) =>
+        string.Create(CultureInfo.InvariantCulture, $"{nameof(GranaryClientOptions)}.{option} is {value}; it must be {bound}.");
+}
