@@ -16,9 +16,8 @@ internal readonly struct AdditionalValues(AdditionalPropertiesDictionary? proper
         {
             if (value is T typed) return typed;
             if (value is JsonElement element) return element.Deserialize<T>(AIJsonUtilities.DefaultOptions);
-            // A fraction is no integer, and a number is no switch.
-            if (value is IConvertible number && (value is string || typeof(T) != typeof(bool)) && Convert.ChangeType(number, typeof(T), CultureInfo.InvariantCulture) is T converted
-                && (typeof(T) != typeof(int) || number is string || number.ToDouble(CultureInfo.InvariantCulture) == Convert.ToDouble(converted, CultureInfo.InvariantCulture))) return converted;
+            if (value is string text && Convert.ChangeType(text, typeof(T), CultureInfo.InvariantCulture) is T parsed) return parsed;
+            if (IsNumber(value) && typeof(T) != typeof(bool)) return FromNumber<T>((IConvertible)value);
         }
         catch (Exception exception) when (exception is FormatException or OverflowException or InvalidCastException or JsonException)
         {
@@ -44,6 +43,16 @@ internal readonly struct AdditionalValues(AdditionalPropertiesDictionary? proper
         JsonNode node => node,
         var other => JsonSerializer.SerializeToNode(other, AIJsonUtilities.DefaultOptions.GetTypeInfo(other.GetType())),
     };
+
+    private static bool IsNumber(object value) => value is int or long or float or double or decimal or short or byte or uint or ulong;
+
+    /// <exception cref="OverflowException">It is out of the type's range, or a fraction where the type has none.</exception>
+    private static T FromNumber<T>(IConvertible number) where T : struct, IConvertible
+    {
+        var converted = (T)Convert.ChangeType(number, typeof(T), CultureInfo.InvariantCulture);
+        var isExact = typeof(T) != typeof(int) || number.ToDouble(CultureInfo.InvariantCulture) == converted.ToDouble(CultureInfo.InvariantCulture);
+        return isExact ? converted : throw new OverflowException();
+    }
 
     private object? Find(string name) =>
         properties is not null && properties.TryGetValue(name, out var value) && value is not JsonElement { ValueKind: JsonValueKind.Null or JsonValueKind.Undefined } ? value : null;

@@ -8,6 +8,9 @@ namespace Granary.Client;
 /// <summary>Brings messages to what a text model reads: roles and text, calls and their results.</summary>
 internal static class ChatMessageMapping
 {
+    /// <summary>Without the white space that these options put between: it would be tokens.</summary>
+    private static readonly JsonSerializerOptions Compact = new(AIJsonUtilities.DefaultOptions) { WriteIndented = false };
+
     /// <param name="instructions">Become a system message before all others.</param>
     /// <exception cref="NotSupportedException">A content is not text.</exception>
     public static List<ChatTurn> ToTurns(IEnumerable<ChatMessage> messages, string? instructions)
@@ -58,7 +61,7 @@ internal static class ChatMessageMapping
         {
             ["name"] = call.Name,
             ["arguments"] = JsonSerializer.Serialize(
-                call.Arguments ?? new Dictionary<string, object?>(), AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(IDictionary<string, object?>))),
+                call.Arguments ?? new Dictionary<string, object?>(), Compact.GetTypeInfo(typeof(IDictionary<string, object?>))),
         },
     };
 
@@ -68,7 +71,7 @@ internal static class ChatMessageMapping
         string text => text,
         JsonElement { ValueKind: JsonValueKind.String } element => element.GetString()!,
         TextContent content => content.Text,
-        var other => JsonSerializer.Serialize(other, AIJsonUtilities.DefaultOptions.GetTypeInfo(other.GetType())),
+        var other => JsonSerializer.Serialize(other, Compact.GetTypeInfo(other.GetType())),
     };
 
     private static string Describe(AIContent content) => content switch
