@@ -7,6 +7,9 @@ namespace Granary.Tests.Conformance.Fuzz;
 /// <summary>Valid requests of every endpoint, and what is made of them.</summary>
 internal static class FuzzCorpus
 {
+    /// <summary>What the silo asks of those who may ask.</summary>
+    public const string Key = "sk-fuzz-0123456789";
+
     /// <summary>Method, route as the gateway maps it, and a body for those that take one. How often an entry stands here is how often it is asked.</summary>
     public static IReadOnlyList<(string Method, string Route, string? Body)> Entries { get; } =
     [
@@ -20,7 +23,17 @@ internal static class FuzzCorpus
         Completion("""{"prompt":["A cat","A dog"],"max_tokens":2,"logprobs":1,"n":2,"stream":true}"""),
         Completion("""{"prompt":[5,6,7],"max_tokens":2,"temperature":1.5,"seed":-3,"stop":"x","best_of":1}"""),
         Completion("""{"prompt":[[5,6],[7]],"max_tokens":1,"echo":false,"suffix":null,"stream":true,"stream_options":{"include_usage":true}}"""),
+        Completion("""{"prompt":"A","max_tokens":0,"echo":true,"logprobs":2}"""),
+        Completion("""{"prompt":"A cat","max_tokens":2,"n":1,"best_of":3,"temperature":1,"stream":false}"""),
+        Chat("""{"max_tokens":2,"stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true},"include_stop_str_in_output":true,"skip_special_tokens":false,"return_token_ids":true,"metadata":{"a":"b"},"store":false}"""),
+        Chat("""{"max_tokens":2,"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object","properties":{"a":{"type":"string"}}}}}],"tool_choice":"auto","parallel_tool_calls":true}"""),
+        ("POST", "/tokenize", """{"model":"tiny-assistant","prompt":"Hello world","add_special_tokens":true,"return_token_strs":true}"""),
+        ("POST", "/tokenize", """{"model":"tiny-assistant","messages":[{"role":"user","content":"Hi"}],"add_generation_prompt":true,"continue_final_message":false}"""),
+        ("POST", "/detokenize", """{"model":"tiny-assistant","tokens":[5,6,7]}"""),
         ("GET", "/v1/models", null),
+        ("GET", "/version", null),
+        ("GET", "/openapi.json", null),
+        ("GET", "/health", null),
         ("GET", "/v1/models/{id}", null),
         ("GET", "/health/live", null),
         ("GET", "/health/ready", null),
@@ -51,6 +64,7 @@ internal static class FuzzCorpus
             request.SetHeader("Content-Type", "application/json");
         }
 
+        if (random.Next(20) > 0) request.SetHeader("Authorization", $"Bearer {Key}");
         if (body is not null && random.Next(8) == 0) WireMutations.Bytes(request, random);
         if (request.Body.Length > 0) request.SetHeader("Content-Length", request.Body.Length.ToString(System.Globalization.CultureInfo.InvariantCulture));
         if (request.Mutations.Count == 0 || random.Next(10) == 0) WireMutations.Http(request, random);

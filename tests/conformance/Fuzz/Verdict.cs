@@ -11,7 +11,7 @@ internal static class Verdict
 
     /// <summary>Codes of errors that no single field of the body causes.</summary>
     private static readonly HashSet<string> WithoutField =
-        ["invalid_json", "bad_request", "not_found", "method_not_allowed", "body_too_large", "too_many_requests"];
+        ["invalid_json", "bad_request", "invalid_api_key", "not_found", "method_not_allowed", "body_too_large", "too_many_requests"];
 
     /// <returns>Null where all is well, else what is wrong.</returns>
     public static string? Of(FuzzRequest request, WireAnswer answer)
