@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Granary.Client;
 using Granary.GrainInterfaces;
 using Granary.Silo.Metrics;
@@ -17,7 +18,7 @@ internal sealed class GenerationRunner(IGenerationClient client, TokenLane lane,
         Exception? first = null;
         var choices = Enumerable.Range(0, plan.ChoiceCount).Select(RunOrCancelAllAsync).ToArray();
         var ends = await Task.WhenAll(choices);
-        if (first is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(first);
+        if (first is not null) ExceptionDispatchInfo.Throw(first);
         return ends;
 
         async Task<ChoiceEnd> RunOrCancelAllAsync(int choice)
@@ -49,9 +50,11 @@ internal sealed class GenerationRunner(IGenerationClient client, TokenLane lane,
         while (text.FinishReason is null)
         {
             var next = chunks.MoveNextAsync();
-            if (begun && !next.IsCompleted) await sink.FlushAsync(cancellationToken);
-            // The first token comes by the thread pool; from then on whoever completes the wait is on the lane already.
-            if (!await next.ConfigureAwait(false)) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
+            var unsent = begun && !next.IsCompleted ? await TryFlushAsync(sink, cancellationToken) : null;
+            // Waited for also where nobody reads any more: only a stream at rest can be disposed. The first token comes by the thread pool; from then on whoever completes the wait is on the lane already.
+            var hasNext = await next.ConfigureAwait(false);
+            if (unsent is not null) ExceptionDispatchInfo.Throw(unsent);
+            if (!hasNext) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
             var chunk = chunks.Current;
             var delta = text.Append(chunk);
             RefuseAbnormalEnd(text.FinishReason, plan, cancellationToken);
@@ -78,6 +81,20 @@ internal sealed class GenerationRunner(IGenerationClient client, TokenLane lane,
         clock.Finished(end, plan.Prompts[choice / plan.ChoicesPerPrompt].Length);
         await sink.EndAsync(end, cancellationToken);
         return end;
+    }
+
+    /// <returns>Why it could not be sent: the reader is gone.</returns>
+    private static async Task<Exception?> TryFlushAsync(IChoiceSink sink, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await sink.FlushAsync(cancellationToken);
+            return null;
+        }
+        catch (Exception exception)
+        {
+            return exception;
+        }
     }
 
     /// <summary>Answers a request for no tokens.</summary>
