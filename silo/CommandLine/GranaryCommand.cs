@@ -49,7 +49,7 @@ internal static class GranaryCommand
     }
 
     /// <summary>Failures that their message explains; anything else is a defect and shows where it happened.</summary>
-    private static bool IsExpected(Exception exception) =>
+    internal static bool IsExpected(Exception exception) =>
         exception is ModelImportException or TokenizerException or ChatTemplateException or ModelPromptException or GranaryException or OptionsValidationException or IOException or UnauthorizedAccessException
-            or InvalidOperationException { InnerException: FormatException };
+            or InvalidOperationException { InnerException: FormatException or ArgumentException };
 }

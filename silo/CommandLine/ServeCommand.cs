@@ -1,3 +1,4 @@
+using Granary.Silo.Gateway;
 using Granary.Silo.Hosting;
 using Granary.Silo.Serving;
 
@@ -32,6 +33,7 @@ internal static class ServeCommand
     {
         var url = app.Urls.First().Replace("//0.0.0.0:", "//127.0.0.1:").Replace("//[::]:", "//[::1]:").Replace("//+:", "//127.0.0.1:").Replace("//*:", "//127.0.0.1:");
         var model = app.Services.GetRequiredService<ModelCatalog>().Names[0];
-        return $$$"""Ready: curl -sN {{{url}}}/v1/chat/completions -H 'Content-Type: application/json' -d '{"model":"{{{model}}}","messages":[{"role":"user","content":"What is the capital of France?"}],"stream":true}'""";
+        var key = app.Services.GetRequiredService<ApiKeys>().AreRequired ? "-H \"Authorization: Bearer $KEY\" " : "";
+        return $$$"""Ready: curl -sN {{{url}}}/v1/chat/completions {{{key}}}-H 'Content-Type: application/json' -d '{"model":"{{{model}}}","messages":[{"role":"user","content":"What is the capital of France?"}],"stream":true}'""";
     }
 }

@@ -19,6 +19,9 @@ internal abstract class ResponseShape(GenerationPlan plan)
     /// <summary>Whether a choice's first frame comes before its first text.</summary>
     public abstract bool HasOpening { get; }
 
+    /// <summary>Whether a choice's frames without log-probabilities differ in their text alone.</summary>
+    public bool OnlyTextVaries => !plan.ContinuousUsage && !plan.ReturnsTokenIds;
+
     /// <summary>Takes log-probabilities of a choice's prompt, for the frame that opens it.</summary>
     public virtual void TakePrompt(int choice, TokenLogprobs[] prompt)
     {

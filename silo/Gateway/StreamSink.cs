@@ -165,7 +165,7 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
 
     private void Write(ChoiceDelta delta)
     {
-        if (delta.Logprobs is null)
+        if (delta.Logprobs is null && _shape.OnlyTextVaries)
         {
             (_frames[delta.Choice] ??= TextFrame.Of(_shape, delta.Choice)).Write(_pipe, delta.Text);
             return;

@@ -126,6 +126,27 @@ public sealed class ChatCompletionTests(SiloFixture fixture)
     }
 
     [Fact]
+    public async Task WhatEndsAChoice_IsShownWhenAskedFor()
+    {
+        const string Question = "What is the capital of France?";
+        var plain = (string)(await _http.AskAsync(Api.Chat, Api.ChatBody(Question)))["choices"]![0]!["message"]!["content"]!;
+
+        Assert.Equal(plain + "<|im_end|>", await BothAsync(("include_stop_str_in_output", true), ("skip_special_tokens", false)));
+        Assert.Equal(plain, await BothAsync(("include_stop_str_in_output", true)));
+        Assert.Equal(plain, await BothAsync(("skip_special_tokens", false)));
+        Assert.Equal(
+            plain[..(plain.IndexOf("Par", StringComparison.Ordinal) + 3)], await BothAsync(("include_stop_str_in_output", true), ("stop", "Par")));
+
+        async Task<string> BothAsync(params (string, JsonNode?)[] fields)
+        {
+            var body = Api.ChatBody(Question, fields);
+            var whole = (string)(await _http.AskAsync(Api.Chat, body))["choices"]![0]!["message"]!["content"]!;
+            Assert.Equal(whole, Api.ChatText(await _http.StreamAsync(Api.Chat, body)));
+            return whole;
+        }
+    }
+
+    [Fact]
     public async Task ContentParts_AreTakenAsText()
     {
         var parts = Api.ChatBody("");

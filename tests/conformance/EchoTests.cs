@@ -117,8 +117,11 @@ public sealed class EchoTests(ScriptedSilo scripted)
         static int[] Ids(JsonNode? list) => [.. (list?.AsArray() ?? []).Select(id => (int)id!)];
     }
 
-    private void Answer(params (int, float)[] tokens) =>
+    private void Answer(params (int, float)[] tokens)
+    {
+        scripted.Client.TakeRequests();
         scripted.Client.Script = (request, _) => ScriptedClient.TokensAsync(request, FinishReason.Length, tokens);
+    }
 
     private async Task<int[]> TokenizeAsync(string text) =>
         [.. (await _http.AskAsync("/tokenize", new JsonObject { ["prompt"] = text }))["tokens"]!.AsArray().Select(id => (int)id!)];

@@ -5,8 +5,9 @@ namespace Granary.Client.Cli.Chat;
 /// <summary>Figures of one answer.</summary>
 /// <param name="FirstToken">From asking to the first text; null where there was none.</param>
 /// <param name="Decoding">From the first text to the last.</param>
-/// <param name="Usage">Null of an answer that was ended early.</param>
-internal sealed record ChatFigures(TimeSpan? FirstToken, TimeSpan Decoding, GenerationUsage? Usage)
+/// <param name="Usage">Null of an answer that was ended early, and of a server that does not count.</param>
+/// <param name="EndedEarly">Whether the person had read enough.</param>
+internal sealed record ChatFigures(TimeSpan? FirstToken, TimeSpan Decoding, GenerationUsage? Usage, bool EndedEarly)
 {
     /// <summary>Of the tokens after the first; null where there is no telling.</summary>
     public double? TokensPerSecond => Usage is { CompletionTokens: > 1 } usage && Decoding > TimeSpan.Zero ? (usage.CompletionTokens - 1) / Decoding.TotalSeconds : null;
@@ -15,11 +16,11 @@ internal sealed record ChatFigures(TimeSpan? FirstToken, TimeSpan Decoding, Gene
     public override string ToString()
     {
         var parts = new List<string>();
-        if (FirstToken is { } first) parts.Add(string.Create(CultureInfo.InvariantCulture, $"first token after {first.TotalMilliseconds:0.0} ms"));
+        parts.Add(FirstToken is { } first ? string.Create(CultureInfo.InvariantCulture, $"first token after {first.TotalMilliseconds:0.0} ms") : "no text");
         if (TokensPerSecond is { } rate) parts.Add(string.Create(CultureInfo.InvariantCulture, $"{rate:0.0} tokens/s"));
-        parts.Add(Usage is { } usage
-            ? string.Create(CultureInfo.InvariantCulture, $"{usage.PromptTokens} prompt tokens, {usage.CachedPromptTokens} cached, {usage.CompletionTokens} generated")
-            : "ended early");
+        if (Usage is { } usage)
+            parts.Add(string.Create(CultureInfo.InvariantCulture, $"{usage.PromptTokens} prompt tokens, {usage.CachedPromptTokens} cached, {usage.CompletionTokens} generated"));
+        if (EndedEarly) parts.Add("ended early");
         return $"[{string.Join(", ", parts)}]";
     }
 }

@@ -26,6 +26,7 @@ internal sealed class Conversation(GranaryClient client, ChatSettings settings, 
         };
         var answer = new StringBuilder();
         GenerationUsage? usage = null;
+        var endedEarly = false;
         var (started, first, last) = (time.GetTimestamp(), 0L, 0L);
         try
         {
@@ -41,10 +42,10 @@ internal sealed class Conversation(GranaryClient client, ChatSettings settings, 
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            // The person has read enough.
+            endedEarly = true;
         }
 
-        if (answer.Length > 0 || usage is not null) _turns.AddRange([asked, new ChatTurn("assistant", answer.ToString())]);
-        return new ChatFigures(answer.Length > 0 ? time.GetElapsedTime(started, first) : null, time.GetElapsedTime(first, last), usage);
+        if (answer.Length > 0 || !endedEarly) _turns.AddRange([asked, new ChatTurn("assistant", answer.ToString())]);
+        return new ChatFigures(answer.Length > 0 ? time.GetElapsedTime(started, first) : null, time.GetElapsedTime(first, last), usage, endedEarly);
     }
 }

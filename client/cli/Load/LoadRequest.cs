@@ -114,6 +114,7 @@ internal sealed class LoadRequest(LoadSettings settings, HttpMessageInvoker http
         return outcome with
         {
             FirstToken = frames == 0 ? null : time.GetElapsedTime(due, first),
+            Decoding = time.GetElapsedTime(first, last),
             EndToEnd = time.GetElapsedTime(due),
             Gaps = gaps,
             Frames = frames,

@@ -9,7 +9,7 @@ internal readonly record struct LogAxis(double From, double To)
     /// <summary>The narrowest axis between ticks that holds all from <paramref name="min"/> to <paramref name="max"/>, in the same unit.</summary>
     public static LogAxis Over(double min, double max)
     {
-        min = Math.Max(min, 1e-3);
+        min = Math.Max(min, 0.01); // Frames of one read are as good as together.
         max = Math.Max(max, min);
         var from = Below(min);
         return new LogAxis(from, Math.Max(Above(max), from * 2));

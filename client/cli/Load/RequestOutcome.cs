@@ -8,6 +8,9 @@ internal sealed record RequestOutcome(int Index, TimeSpan Due, TimeSpan SentAfte
     /// <summary>To the first text; null where there was none.</summary>
     public TimeSpan? FirstToken { get; init; }
 
+    /// <summary>From the first text to the last.</summary>
+    public TimeSpan Decoding { get; init; }
+
     /// <summary>To the end of the answer, or to the error.</summary>
     public TimeSpan EndToEnd { get; init; }
 
@@ -27,5 +30,5 @@ internal sealed record RequestOutcome(int Index, TimeSpan Due, TimeSpan SentAfte
     public long CompletionTokens => Usage?.Completion ?? Frames;
 
     /// <summary>Mean time of a token after the first; null where there is at most one.</summary>
-    public TimeSpan? MeanInterToken => CompletionTokens > 1 ? TimeSpan.FromSeconds(Gaps.Sum() / (CompletionTokens - 1)) : null;
+    public TimeSpan? MeanInterToken => CompletionTokens > 1 ? Decoding / (CompletionTokens - 1) : null;
 }

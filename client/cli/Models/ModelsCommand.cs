@@ -54,6 +54,6 @@ internal static class ModelsCommand
         var width = models.Select(model => model.Name.Length).Append("NAME".Length).Max();
         await output.WriteLineAsync($"{"NAME".PadRight(width)}  {"CONTEXT",8}  CREATED");
         foreach (var model in models)
-            await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{model.Name.PadRight(width)}  {model.ContextLength,8}  {model.Created.UtcDateTime:yyyy-MM-dd HH:mm}"));
+            await output.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{model.Name.PadRight(width)}  {(model.ContextLength > 0 ? (object)model.ContextLength : "–"),8}  {model.Created.UtcDateTime:yyyy-MM-dd HH:mm}"));
     }
 }

@@ -53,7 +53,8 @@ internal abstract class Normalizer
 
     private sealed class Lowercase : Normalizer
     {
-        public override string Apply(string text) => text.ToLowerInvariant();
+        /// <summary>The dotted capital I is the one character whose small letter takes two.</summary>
+        public override string Apply(string text) => text.Replace("\u0130", "i\u0307", StringComparison.Ordinal).ToLowerInvariant();
     }
 
     private sealed class Strip(bool left, bool right) : Normalizer
@@ -72,7 +73,7 @@ internal abstract class Normalizer
             var result = new StringBuilder(text.Length);
             foreach (var rune in text.EnumerateRunes())
             {
-                if (Rune.GetUnicodeCategory(rune) != UnicodeCategory.NonSpacingMark) result.Append(rune);
+                if (Rune.GetUnicodeCategory(rune) is not (UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark or UnicodeCategory.EnclosingMark)) result.Append(rune);
             }
 
             return result.ToString();

@@ -48,6 +48,15 @@ internal abstract class PreTokenizer
             case "Punctuation":
                 steps.Add(new Classes(IsPunctuation, json.Child("behavior") is null ? Behavior.Isolated : ReadBehavior(json)));
                 break;
+            case "Whitespace":
+                // The classes are what a word character is to the expressions of tokenizer files; to .NET it is less.
+                steps.Add(new Split(TokenizerPattern.FromRegex(@"[\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}]+|[^\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\s]+", json), Behavior.Removed, invert: true));
+                break;
+            case "CharDelimiterSplit":
+                var delimiter = json.String("delimiter");
+                if (Rune.DecodeFromUtf16(delimiter, out var rune, out var length) != System.Buffers.OperationStatus.Done || length != delimiter.Length) throw json.Bad("has a delimiter that is not one character");
+                steps.Add(new Classes(candidate => candidate == rune, Behavior.Removed));
+                break;
             case "WhitespaceSplit":
                 steps.Add(new Classes(Rune.IsWhiteSpace, Behavior.Removed));
                 break;

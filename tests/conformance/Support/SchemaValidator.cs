@@ -29,7 +29,7 @@ internal sealed class SchemaValidator(JsonNode description)
     private IEnumerable<string> CheckOne(JsonNode? value, JsonNode schema, string keyword, JsonNode argument, string path)
     {
         if (Annotations.Contains(keyword) || keyword.StartsWith("x-", StringComparison.Ordinal)) return [];
-        var (kind, number) = (KindOf(value), value is JsonValue && KindOf(value) is "integer" or "number" ? (double)value! : 0);
+        var (kind, number) = (KindOf(value), KindOf(value) is "integer" or "number" ? Number(value!) : 0);
         switch (keyword)
         {
             case "$ref":
@@ -57,13 +57,13 @@ internal sealed class SchemaValidator(JsonNode description)
             case "items":
                 return value is JsonArray d ? d.SelectMany((item, i) => Check(item, argument, $"{path}[{i}]")) : [];
             case "minItems" or "maxItems":
-                return value is JsonArray e ? When(keyword == "minItems" ? e.Count < (int)argument : e.Count > (int)argument, $"{path} has {e.Count} items; {keyword} is {argument}") : [];
+                return value is JsonArray e ? When(keyword == "minItems" ? e.Count < Number(argument) : e.Count > Number(argument), $"{path} has {e.Count} items; {keyword} is {argument}") : [];
             case "minLength" or "maxLength":
-                return kind == "string" ? CheckLength((string)value!, keyword, (int)argument, path) : [];
+                return kind == "string" ? CheckLength((string)value!, keyword, Number(argument), path) : [];
             case "maxProperties":
-                return value is JsonObject f ? When(f.Count > (int)argument, $"{path} has {f.Count} fields; at most {argument}") : [];
+                return value is JsonObject f ? When(f.Count > Number(argument), $"{path} has {f.Count} fields; at most {argument}") : [];
             case "minimum" or "maximum" or "exclusiveMinimum":
-                return kind is "integer" or "number" ? When(Outside(number, keyword, (double)argument), $"{path} is {number.ToString(CultureInfo.InvariantCulture)}; {keyword} is {argument}") : [];
+                return kind is "integer" or "number" ? When(Outside(number, keyword, Number(argument)), $"{path} is {number.ToString(CultureInfo.InvariantCulture)}; {keyword} is {argument}") : [];
             default:
                 throw new NotSupportedException($"Keyword {keyword} at {path}.");
         }
@@ -80,11 +80,14 @@ internal sealed class SchemaValidator(JsonNode description)
         }
     }
 
-    private static string[] CheckLength(string text, string keyword, int bound, string path) =>
+    private static string[] CheckLength(string text, string keyword, double bound, string path) =>
         When(keyword == "minLength" ? text.Length < bound : text.Length > bound, $"{path} has {text.Length} characters; {keyword} is {bound}");
 
     private static bool Outside(double number, string keyword, double bound) =>
         keyword switch { "minimum" => number < bound, "maximum" => number > bound, _ => number <= bound };
+
+    /// <summary>Whatever type the node holds it in.</summary>
+    private static double Number(JsonNode value) => double.Parse(value.ToJsonString(), CultureInfo.InvariantCulture);
 
     private static string[] When(bool wrong, string message) => wrong ? [message] : [];
 
@@ -100,7 +103,7 @@ internal sealed class SchemaValidator(JsonNode description)
         JsonValueKind.Object => "object",
         JsonValueKind.Array => "array",
         JsonValueKind.String => "string",
-        JsonValueKind.Number => Math.Floor((double)value!) == (double)value! ? "integer" : "number",
+        JsonValueKind.Number => Math.Floor(Number(value!)) == Number(value!) ? "integer" : "number",
         _ => "boolean",
     };
 

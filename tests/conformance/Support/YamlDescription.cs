@@ -11,7 +11,8 @@ internal static class YamlDescription
     public static JsonNode Load(string path)
     {
         var yaml = new YamlStream();
-        using var reader = new StreamReader(path);
+        // The parser stumbles over empty lines of block text that are indented further than the text.
+        using var reader = new StringReader(string.Join('\n', File.ReadLines(path).Select(line => string.IsNullOrWhiteSpace(line) ? "" : line)));
         yaml.Load(reader);
         return ToJson(yaml.Documents[0].RootNode)!;
     }

@@ -25,6 +25,17 @@ public sealed class HostileInputTests
         Assert.True(text == tokenizer.Decode(tokenizer.Encode(text), skipSpecialTokens: false));
     }
 
+    /// <summary>Merging one word takes memory by its length, so a word has a bound; a text of many words may be longer.</summary>
+    [SharedDataFact]
+    public void Encode_WordBeyondTheBound_NamesIt()
+    {
+        var tokenizer = TextTokenizer.Load(SharedData.Path("tokenizers", "gpt2"));
+        var exception = Assert.Throws<TokenizerException>(() => tokenizer.Encode(new string('a', BpeModel.MaxWordLength + 1)));
+        Assert.Contains($"{BpeModel.MaxWordLength}", exception.Message);
+        Assert.Equal([64], tokenizer.Encode("a")); // The failure left nothing behind.
+        Assert.NotEmpty(tokenizer.Encode(string.Concat(Enumerable.Repeat("hello ", (BpeModel.MaxWordLength / 6) + 1))));
+    }
+
     [Theory]
     [InlineData("{", "tokenizer.json")]
     [InlineData("""{"model":{"type":"WordPiece"}}""", "model")]
