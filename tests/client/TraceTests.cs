@@ -26,11 +26,21 @@ public sealed class TraceTests
         Assert.Equal(
             new Dictionary<string, string>
             {
-                ["gen_ai.operation.name"] = "chat", ["gen_ai.provider.name"] = "granary", ["gen_ai.request.model"] = "tiny",
-                ["server.address"] = "127.0.0.1", ["server.port"] = $"{server.Address.Port}", ["gen_ai.request.max_tokens"] = "5",
-                ["gen_ai.request.temperature"] = "0.5", ["gen_ai.request.seed"] = "3", ["gen_ai.conversation.id"] = "talk",
-                ["gen_ai.response.id"] = "chatcmpl-1", ["gen_ai.response.model"] = "tiny", ["gen_ai.response.finish_reasons"] = "stop",
-                ["gen_ai.usage.input_tokens"] = "3", ["gen_ai.usage.output_tokens"] = "2", ["gen_ai.usage.cache_read.input_tokens"] = "1",
+                ["gen_ai.operation.name"] = "chat",
+                ["gen_ai.provider.name"] = "granary",
+                ["gen_ai.request.model"] = "tiny",
+                ["server.address"] = "127.0.0.1",
+                ["server.port"] = $"{server.Address.Port}",
+                ["gen_ai.request.max_tokens"] = "5",
+                ["gen_ai.request.temperature"] = "0.5",
+                ["gen_ai.request.seed"] = "3",
+                ["gen_ai.conversation.id"] = "talk",
+                ["gen_ai.response.id"] = "chatcmpl-1",
+                ["gen_ai.response.model"] = "tiny",
+                ["gen_ai.response.finish_reasons"] = "stop",
+                ["gen_ai.usage.input_tokens"] = "3",
+                ["gen_ai.usage.output_tokens"] = "2",
+                ["gen_ai.usage.cache_read.input_tokens"] = "1",
             },
             Trace.Tags(activity));
         Assert.StartsWith($"00-{activity.TraceId}-", server.Received[0].Headers["traceparent"], StringComparison.Ordinal);
