@@ -1,18 +1,16 @@
 using System.Runtime.CompilerServices;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Routing;
-using Microsoft.Extensions.Logging;
 
 namespace Granary.Client;
 
 /// <summary>The tokens of one ticket. Disposing it ends the generation and gives the booking back.</summary>
-internal sealed partial class GenerationStream(
-    Ticket ticket, IAsyncEnumerator<TokenChunk> chunks, IRouterGrain router, ILogger logger) : IAsyncDisposable
+internal sealed class GenerationStream(Booking booking, IAsyncEnumerator<TokenChunk> chunks) : IAsyncDisposable
 {
     private bool _first; // The first chunk was fetched and not taken.
     private bool _ended; // Or it turned out that there is none.
 
-    public Ticket Ticket => ticket;
+    public Ticket Ticket => booking.Ticket;
 
     public TokenChunk Current => chunks.Current;
 
@@ -40,7 +38,7 @@ internal sealed partial class GenerationStream(
         }
         finally
         {
-            await ReleaseAsync();
+            await booking.DisposeAsync();
         }
     }
 
@@ -50,27 +48,11 @@ internal sealed partial class GenerationStream(
     {
         try
         {
-            return await chunks.MoveNextAsync();
+            return await chunks.MoveNextAsync().ConfigureAwait(false);
         }
-        catch (Exception exception) when (StreamErrors.ToContract(exception, ticket.Replica) is { } typed)
+        catch (Exception exception) when (StreamErrors.ToContract(exception, Ticket.Replica) is { } typed)
         {
             throw typed;
         }
     }
-
-    private async Task ReleaseAsync()
-    {
-        try
-        {
-            await router.ReleaseAsync(ticket.BookingId, CancellationToken.None);
-        }
-        catch (Exception exception)
-        {
-            // The answer is complete; the booking ends by its lease.
-            LogReleaseFailed(logger, ticket.BookingId, exception);
-        }
-    }
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Booking {BookingId} could not be given back.")]
-    private static partial void LogReleaseFailed(ILogger logger, Guid bookingId, Exception exception);
 }

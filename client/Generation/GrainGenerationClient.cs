@@ -5,24 +5,20 @@ using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 using Microsoft.Extensions.Logging;
 using Orleans;
-using Orleans.Runtime;
 
 namespace Granary.Client;
 
 /// <summary>Ticket from the model's router, tokens straight from the replica, booking given back.</summary>
 /// <remarks>
-/// A replica that turns the request away before its first token costs one other ticket that excludes that life; then its error is
-/// the caller's. After the first token nothing is tried again: a loss is a <see cref="ReplicaFailedException"/>.
+/// A replica that turns the request away before its first token or its vector costs one other ticket that excludes that life; then its error is
+/// the caller's. After that nothing is tried again: a loss is a <see cref="ReplicaFailedException"/>.
 /// </remarks>
 public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProvider time, ILogger<GrainGenerationClient> logger) : IGenerationClient
 {
-    /// <summary>Tickets for one request: the first, and one other.</summary>
-    private const int MaxTickets = 2;
-
     /// <summary>How long after the deadline the replica may tell of it, before the client does so itself.</summary>
     private static readonly TimeSpan DeadlineGrace = TimeSpan.FromSeconds(1);
 
-    private static readonly TimeSpan RetryAfterSilence = TimeSpan.FromSeconds(1);
+    private readonly TicketedCall _calls = new(grains, logger);
 
     public async IAsyncEnumerable<TokenChunk> GenerateAsync(
         GenerateRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
@@ -38,7 +34,7 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
                 try
                 {
                     stream ??= await OpenAsync(request, deadline.Token);
-                    if (!await stream.MoveNextAsync()) break;
+                    if (!await stream.MoveNextAsync().ConfigureAwait(false)) break;
                 }
                 catch (OperationCanceledException) when (deadline.WasCause)
                 {
@@ -62,59 +58,69 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
         }
     }
 
-    public Task<EmbedResult> EmbedAsync(EmbedRequest request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public async Task<EmbedResult> EmbedAsync(EmbedRequest request, CancellationToken cancellationToken = default)
+    {
+        using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, time, cancellationToken);
+        if (deadline.HasPassed) throw DeadlinePassed(request);
+        var route = new RouteRequest
+        {
+            RequestId = request.RequestId,
+            PromptTokens = request.TokenIds.Length,
+            MaxTokens = 0,
+            PrefixHash = PrefixHash.Of(request.TokenIds, request.CacheSalt),
+        };
+        try
+        {
+            return await _calls.AskAsync(request.Model, route, AskAsync, deadline.Token) ?? throw DeadlinePassed(request);
+        }
+        catch (OperationCanceledException) when (deadline.WasCause)
+        {
+            throw DeadlinePassed(request);
+        }
+
+        async Task<EmbedResult?> AskAsync(Booking booking)
+        {
+            await using var held = booking;
+            var life = booking.Ticket.Replica;
+            try
+            {
+                return await grains.GetGrain<IReplicaGrain>(life.ReplicaId).EmbedAsync(request, life.Epoch, deadline.Token);
+            }
+            catch (TimeoutException) when (request.Deadline - DeadlineGrace <= time.GetUtcNow())
+            {
+                return null; // The replica's clock says so; a call that Orleans gave up is not so near.
+            }
+        }
+    }
 
     /// <summary>A stream whose first chunk has arrived.</summary>
-    private async Task<GenerationStream> OpenAsync(GenerateRequest request, CancellationToken cancellationToken)
+    private Task<GenerationStream> OpenAsync(GenerateRequest request, CancellationToken cancellationToken)
     {
-        var router = grains.GetGrain<IRouterGrain>(request.Model);
         var route = new RouteRequest
         {
             RequestId = request.RequestId,
             PromptTokens = request.PromptTokenIds.Length,
             MaxTokens = request.Sampling.MaxTokens,
             PrefixHash = PrefixHash.Of(request.PromptTokenIds, request.CacheSalt),
+            Group = request.Group,
         };
-        Exception? rejection = null;
-        for (var attempt = 1; ; attempt++)
-        {
-            Ticket ticket;
-            try
-            {
-                ticket = await router.RouteAsync(route, cancellationToken);
-            }
-            catch (ModelNotReadyException) when (rejection is ReplicaSaturatedException)
-            {
-                throw rejection; // There are replicas; they are full. That is what the caller should hear.
-            }
-            catch (Exception exception) when (exception is OrleansException or TimeoutException)
-            {
-                throw new ModelNotReadyException($"The router of model '{request.Model}' does not answer: {exception.GetType().Name}: {exception.Message}", RetryAfterSilence);
-            }
+        return _calls.AskAsync(request.Model, route, AskAsync, cancellationToken);
 
-            var chunks = grains.GetGrain<IReplicaGrain>(ticket.Replica.ReplicaId).GenerateAsync(request, ticket.Replica.Epoch, cancellationToken);
-            var stream = new GenerationStream(ticket, chunks.GetAsyncEnumerator(cancellationToken), router, logger);
+        async Task<GenerationStream> AskAsync(Booking booking)
+        {
+            var life = booking.Ticket.Replica;
+            var chunks = grains.GetGrain<IReplicaGrain>(life.ReplicaId).GenerateAsync(request, life.Epoch, cancellationToken);
+            var stream = new GenerationStream(booking, chunks.GetAsyncEnumerator(cancellationToken));
             try
             {
                 await stream.FetchFirstAsync();
                 return stream;
             }
-            catch (Exception exception)
+            catch
             {
                 await stream.DisposeAsync();
-                var rejected = StreamErrors.IsRejection(exception);
-                var error = exception.GetType().Name;
-                if (rejected) LogRejected(request.RequestId, ticket.Replica.ReplicaId, ticket.Replica.Epoch, attempt, error);
-                if (!rejected || attempt == MaxTickets)
-                {
-                    if (StreamErrors.ToContract(exception, ticket.Replica) is { } typed) throw typed;
-                    throw;
-                }
-
-                rejection = exception;
+                throw;
             }
-
-            route = route with { Excluded = [.. route.Excluded, ticket.Replica] };
         }
     }
 
@@ -129,8 +135,8 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
         return false;
     }
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Request {RequestId} was turned away by {ReplicaId}, epoch {Epoch}, attempt {Attempt}: {Error}.")]
-    private partial void LogRejected(string requestId, string replicaId, long epoch, int attempt, string error);
+    private static TimeoutException DeadlinePassed(EmbedRequest request) =>
+        new($"The deadline of request '{request.RequestId}', {request.Deadline:O}, has passed.");
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Request {RequestId}: token {Index} of epoch {Epoch} dropped; expected {Expected} of epoch {ExpectedEpoch}.")]
     private partial void LogDropped(string requestId, int index, long epoch, int expected, long expectedEpoch);

@@ -26,6 +26,7 @@ public interface IReplicaGrain : IGrainWithStringKey
     /// <exception cref="Errors.EpochMismatchException">The replica is in another life; nothing was started.</exception>
     /// <exception cref="Errors.RequestRefusedException">The request can never run here: a value is out of its bounds.</exception>
     /// <exception cref="Errors.ReplicaFailedException">The engine failed while the sequence ran.</exception>
+    /// <exception cref="TimeoutException">The request's deadline passed.</exception>
     [AlwaysInterleave, ResponseTimeout("00:30:00"), Alias("embed")]
     Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default);
 

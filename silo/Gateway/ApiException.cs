@@ -46,6 +46,12 @@ internal sealed class ApiException : Exception
     public static ApiException ModelNotFound(string model) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"The model '{model}' does not exist here.", "model", "model_not_found");
 
+    public static ApiException ResponseNotFound(string id) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "response_id", "response_not_found");
+
+    public static ApiException PreviousResponseNotFound(string id) =>
+        new(StatusCodes.Status400BadRequest, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "previous_response_id", "previous_response_not_found");
+
     public static ApiException NotFound(string path) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is nothing at {path}.", null, "not_found");
 
@@ -64,6 +70,9 @@ internal sealed class ApiException : Exception
     public static ApiException NotReady(string message, TimeSpan retryAfter) =>
         new(StatusCodes.Status503ServiceUnavailable, "server_error", message, null, "model_not_ready", retryAfter);
 
+    public static ApiException StorageUnavailable(string message, TimeSpan retryAfter) =>
+        new(StatusCodes.Status503ServiceUnavailable, "server_error", message, null, "storage_unavailable", retryAfter);
+
     public static ApiException DeadlineExceeded(double seconds) =>
         new(StatusCodes.Status504GatewayTimeout, "server_error", FormattableString.Invariant($"The request took longer than {seconds:0.###} s."), null, "deadline_exceeded");
 
@@ -72,4 +81,6 @@ internal sealed class ApiException : Exception
 
     public static ApiException Internal() =>
         new(StatusCodes.Status500InternalServerError, "server_error", "The server failed to answer.", null, "internal_error");
+
+    private static string Short(string id) => id.Length <= 64 ? id : id[..64] + "…";
 }

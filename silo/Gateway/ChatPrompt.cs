@@ -28,7 +28,7 @@ internal static class ChatPrompt
         var addSpecialTokens = fields.GetBoolean("add_special_tokens", false);
         if (model.Template is null) throw ApiException.Invalid(Name, $"Model {model.Name} has no chat template; ask /v1/completions.");
 
-        var text = Render(model.Template, messages, options);
+        var text = Render(Name, model.Template, messages, options);
         if (continued) text = CutAfter(text, (string)messages[^1]!["content"]!);
         // The template writes the special tokens itself.
         return TextInputs.Encode(Name, model, text, addSpecialTokens);
@@ -37,7 +37,9 @@ internal static class ChatPrompt
     private static JsonArray? ReadDocuments(RequestFields fields) =>
         fields.GetObjects("documents", 0, MaxDocuments) is { Length: > 0 } documents ? new JsonArray([.. documents.Select(document => document.ToJson())]) : null;
 
-    private static string Render(ChatTemplate template, JsonArray messages, ChatTemplateOptions options)
+    /// <param name="name">The field that the messages came in.</param>
+    /// <exception cref="ApiException">The template refuses them.</exception>
+    public static string Render(string name, ChatTemplate template, JsonArray messages, ChatTemplateOptions options)
     {
         try
         {
@@ -45,7 +47,7 @@ internal static class ChatPrompt
         }
         catch (ChatTemplateException exception)
         {
-            throw ApiException.Invalid(Name, $"The model's chat template refuses the messages: {exception.Message}");
+            throw ApiException.Invalid(name, $"The model's chat template refuses the messages: {exception.Message}");
         }
     }
 

@@ -1,3 +1,4 @@
+using Granary.Silo.Gateway.Responses;
 using Granary.Silo.Hosting;
 using Granary.Silo.Metrics;
 using Microsoft.Extensions.Options;
@@ -15,9 +16,14 @@ internal static class GatewayRoutes
         services.AddSingleton<ModelField>();
         services.AddSingleton<RequestBody>();
         services.AddSingleton<PlanReader>();
+        services.AddSingleton<TokenLane>();
         services.AddSingleton<GenerationRunner>();
         services.AddSingleton<ConcurrencyLimit>();
         services.AddSingleton<GenerationEndpoint>();
+        services.AddSingleton<ResponseStore>();
+        services.AddSingleton<ResponseReader>();
+        services.AddSingleton<ResponsesEndpoint>();
+        services.AddSingleton<StoredResponsesEndpoint>();
         services.AddSingleton<EmbeddingReader>();
         services.AddSingleton<EmbeddingEndpoint>();
         services.AddSingleton<TokenEndpoints>();
@@ -43,6 +49,12 @@ internal static class GatewayRoutes
         var generation = app.Services.GetRequiredService<GenerationEndpoint>();
         app.MapPost("/v1/chat/completions", (RequestDelegate)generation.ChatAsync);
         app.MapPost("/v1/completions", (RequestDelegate)generation.CompletionAsync);
+        app.MapPost("/v1/responses", (RequestDelegate)app.Services.GetRequiredService<ResponsesEndpoint>().CreateAsync);
+        var stored = app.Services.GetRequiredService<StoredResponsesEndpoint>();
+        app.MapGet("/v1/responses/{id}", (RequestDelegate)stored.GetAsync);
+        app.MapDelete("/v1/responses/{id}", (RequestDelegate)stored.DeleteAsync);
+        app.MapGet("/v1/responses/{id}/input_items", (RequestDelegate)stored.ListInputAsync);
+        app.MapPost("/v1/responses/{id}/cancel", (RequestDelegate)stored.CancelAsync);
         app.MapPost("/v1/embeddings", (RequestDelegate)app.Services.GetRequiredService<EmbeddingEndpoint>().PostAsync);
         var tokens = app.Services.GetRequiredService<TokenEndpoints>();
         app.MapPost("/tokenize", (RequestDelegate)tokens.TokenizeAsync);

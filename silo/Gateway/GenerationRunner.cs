@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Granary.Client;
 using Granary.GrainInterfaces;
 using Granary.Silo.Metrics;
@@ -5,7 +6,7 @@ using Granary.Silo.Metrics;
 namespace Granary.Silo.Gateway;
 
 /// <summary>Generates a plan's choices, side by side, and hands them to a sink as text.</summary>
-internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics metrics, TimeProvider time)
+internal sealed class GenerationRunner(IGenerationClient client, TokenLane lane, RequestMetrics metrics, TimeProvider time)
 {
     /// <returns>How each choice ended, by index.</returns>
     /// <exception cref="ApiException">Deadline or failure; other choices have been cancelled.</exception>
@@ -17,7 +18,7 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         Exception? first = null;
         var choices = Enumerable.Range(0, plan.ChoiceCount).Select(RunOrCancelAllAsync).ToArray();
         var ends = await Task.WhenAll(choices);
-        if (first is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(first);
+        if (first is not null) ExceptionDispatchInfo.Throw(first);
         return ends;
 
         async Task<ChoiceEnd> RunOrCancelAllAsync(int choice)
@@ -49,8 +50,11 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         while (text.FinishReason is null)
         {
             var next = chunks.MoveNextAsync();
-            if (begun && !next.IsCompleted) await sink.FlushAsync(cancellationToken);
-            if (!await next) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
+            var unsent = begun && !next.IsCompleted ? await TryFlushAsync(sink, cancellationToken) : null;
+            // Waited for also where nobody reads any more: only a stream at rest can be disposed. The first token comes by the thread pool; from then on whoever completes the wait is on the lane already.
+            var hasNext = await next.ConfigureAwait(false);
+            if (unsent is not null) ExceptionDispatchInfo.Throw(unsent);
+            if (!hasNext) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
             var chunk = chunks.Current;
             var delta = text.Append(chunk);
             RefuseAbnormalEnd(text.FinishReason, plan, cancellationToken);
@@ -66,6 +70,10 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
                 var progress = new ChoiceProgress(text.GeneratedTokens, text.CachedPromptTokens);
                 await sink.WriteAsync(new(choice, delta, id, logprobs, progress, text.FinishReason is not null), cancellationToken);
             }
+
+            if (lane.IsCurrent || text.FinishReason is not null) continue;
+            await sink.FlushAsync(cancellationToken);
+            await lane.EnterAsync();
         }
 
         var end = new ChoiceEnd(
@@ -73,6 +81,20 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         clock.Finished(end, plan.Prompts[choice / plan.ChoicesPerPrompt].Length);
         await sink.EndAsync(end, cancellationToken);
         return end;
+    }
+
+    /// <returns>Why it could not be sent: the reader is gone.</returns>
+    private static async Task<Exception?> TryFlushAsync(IChoiceSink sink, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await sink.FlushAsync(cancellationToken);
+            return null;
+        }
+        catch (Exception exception)
+        {
+            return exception;
+        }
     }
 
     /// <summary>Answers a request for no tokens.</summary>

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Granary.Silo.Gateway;
 
-/// <summary>The frame of one choice's text without log-probabilities, rendered once: only the text changes from token to token.</summary>
+/// <summary>The frame of one choice's plain deltas, rendered once: only the text changes from token to token.</summary>
 internal sealed class TextFrame
 {
     /// <summary>Stands for the text while the frame is rendered. Neither ids nor names of models have it, and it is written as it is.</summary>

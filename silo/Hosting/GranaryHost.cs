@@ -29,6 +29,12 @@ internal static class GranaryHost
         builder.UseOrleans(silo => OrleansSilo.Configure(silo, options.Cluster));
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
+        builder.Services.AddOptions<StoredResponseOptions>().Configure<IOptions<GranaryOptions>>((stored, granary) =>
+        {
+            stored.Lifetime = TimeSpan.FromSeconds(granary.Value.Responses.LifetimeSeconds);
+            stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
+            stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
+        });
         builder.Services.AddGranaryGeneration();
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();

@@ -47,6 +47,22 @@ public sealed class GranaryOptions
 
     /// <summary>The HTTP gateway.</summary>
     public GatewayOptions Gateway { get; set; } = new();
+
+    /// <summary>How long responses are kept, and how much of them.</summary>
+    public ResponsesOptions Responses { get; set; } = new();
+}
+
+/// <summary>How long responses of <c>/v1/responses</c> are kept, and how much of them. They are kept in memory.</summary>
+public sealed class ResponsesOptions
+{
+    /// <summary>Seconds for which a response can be asked for and gone on from.</summary>
+    public int LifetimeSeconds { get; set; } = 3600;
+
+    /// <summary>Bytes of one conversation's items; a request beyond them is answered 400.</summary>
+    public int MaxConversationBytes { get; set; } = 1 << 20;
+
+    /// <summary>Bytes of this silo's memory for all responses; the oldest are dropped beyond them.</summary>
+    public long MemoryBytes { get; set; } = 64 << 20;
 }
 
 /// <summary>This silo's place in a cluster.</summary>

@@ -34,6 +34,9 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("Gateway:MaxBodyBytes", options.Gateway.MaxBodyBytes, 1024, 1 << 30);
         Range("Gateway:RequestTimeoutSeconds", options.Gateway.RequestTimeoutSeconds, 1, 86_400);
         Range("Gateway:MaxChoices", options.Gateway.MaxChoices, 1, 1024);
+        Range("Responses:LifetimeSeconds", options.Responses.LifetimeSeconds, 1, 40 * 86_400);
+        Range("Responses:MaxConversationBytes", options.Responses.MaxConversationBytes, 1024, 1 << 26);
+        Range("Responses:MemoryBytes", options.Responses.MemoryBytes, 1 << 16, long.MaxValue);
         Range("Gateway:MaxEmbeddingInputs", options.Gateway.MaxEmbeddingInputs, 1, 65_536);
         Range("Gateway:MaxEmbeddingTokens", options.Gateway.MaxEmbeddingTokens, 1, 1 << 24);
         if (!Enum.IsDefined(options.Gateway.Compatibility))
@@ -57,7 +60,7 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         static bool IsOrigin(string text) =>
             text == "*" || (Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https" && uri.GetLeftPart(UriPartial.Authority) == text);
 
-        void Range(string key, int value, int min, int max)
+        void Range(string key, long value, long min, long max)
         {
             if (value < min || value > max) failures.Add($"{GranaryOptions.Section}:{key} is {value}; it must be from {min} to {max}.");
         }

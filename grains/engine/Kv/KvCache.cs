@@ -40,22 +40,23 @@ internal sealed class KvCache
     /// <returns>Tokens in those blocks.</returns>
     public int AcquirePrefix(BlockTable table, ReadOnlySpan<int> tokens)
     {
-        if (_index is null) return 0;
-        var full = (tokens.Length - 1) / BlockTokens;
-        while (table.Count < full)
+        while (FindNext(table, tokens, table.Count, table.LastNumber) is var block and >= 0)
         {
-            var i = table.Count;
-            var name = table.NameOf(i, tokens, BlockTokens, _namer);
-            var block = _index.Find(name, tokens.Slice(i * BlockTokens, BlockTokens), table.LastNumber, table.Salt);
-            if (block < 0) break;
-
             _pool.Acquire(block);
             table.Add(block);
             table.Indexed++;
-            table.LastNumber = _index.NumberOf(block);
+            table.LastNumber = _index!.NumberOf(block);
         }
 
         return table.Count * BlockTokens;
+    }
+
+    /// <summary>What <see cref="AcquirePrefix"/> would find for an empty table, without taking it.</summary>
+    public int FindPrefix(BlockTable table, ReadOnlySpan<int> tokens)
+    {
+        var (count, last) = (0, PrefixIndex.NoParent);
+        while (FindNext(table, tokens, count, last) is var block and >= 0) (count, last) = (count + 1, _index!.NumberOf(block));
+        return count * BlockTokens;
     }
 
     /// <summary>Makes the table long enough for a number of tokens, or leaves it as it is.</summary>
@@ -103,6 +104,14 @@ internal sealed class KvCache
             table.Replace(i, held);
             table.LastNumber = _index.NumberOf(held);
         }
+    }
+
+    /// <returns>The cached block of that place, after the block with number <paramref name="last"/>; -1 when there is none.</returns>
+    private int FindNext(BlockTable table, ReadOnlySpan<int> tokens, int place, long last)
+    {
+        if (_index is null || (place + 1) * BlockTokens >= tokens.Length) return -1;
+        var name = table.NameOf(place, tokens, BlockTokens, _namer);
+        return _index.Find(name, tokens.Slice(place * BlockTokens, BlockTokens), last, table.Salt);
     }
 
     /// <summary>Returns all blocks of a table.</summary>

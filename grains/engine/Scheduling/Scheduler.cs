@@ -7,9 +7,10 @@ namespace Granary.Engine.Scheduling;
 /// <summary>Decides who advances in a step and by how many tokens, and keeps sequences and KV blocks consistent. Pure: no clock, no threads.</summary>
 /// <remarks>
 /// First come, first served. A step takes one token of every decoding sequence, then pieces of prompts in order of arrival, then
-/// starts waiting sequences. When blocks run out the youngest running sequence gives its up and is computed again later: what
-/// it generated becomes part of what is prefilled. The oldest therefore always advances, and everything ends. Sequences whose readers
-/// are behind stand still; they are the first to lose blocks or place to others.
+/// starts waiting sequences, but for those whose next block an older one is about to leave in the cache (<see cref="PrefixWaits"/>).
+/// When blocks run out the youngest running sequence gives its up and is computed again later: what it generated becomes part of
+/// what is prefilled. The oldest that runs therefore always advances, and everything ends. Sequences whose readers are behind stand
+/// still; they are the first to lose blocks or place to others.
 /// </remarks>
 internal sealed class Scheduler
 {
@@ -17,6 +18,7 @@ internal sealed class Scheduler
     private readonly int _maxRunning;
     private readonly int _maxLogitRows;
     private readonly KvCache _cache;
+    private readonly PrefixWaits _prefixWaits;
     private readonly List<Sequence> _waiting = []; // Both in order of arrival.
     private readonly List<Sequence> _running = [];
     private readonly List<Sequence> _planned = [];
@@ -35,6 +37,7 @@ internal sealed class Scheduler
         _maxLogitRows = shape.MaxLogitRows;
         _maxRunning = Math.Min(Math.Min(options.MaxRunningSequences, options.MaxTokensPerStep), _maxLogitRows); // So that each advances.
         _cache = cache ?? new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching);
+        _prefixWaits = new(_cache);
         _writer = new(_maxTokens, _maxRunning, _maxLogitRows);
     }
 
@@ -194,7 +197,7 @@ internal sealed class Scheduler
         for (var i = 0; i < _waiting.Count && _budget > 0 && _logitRows > 0;)
         {
             var sequence = _waiting[i];
-            if (sequence.Handle.IsPaused())
+            if (sequence.Handle.IsPaused() || _prefixWaits.MustWait(sequence, _running))
             {
                 i++;
                 continue;
@@ -219,7 +222,7 @@ internal sealed class Scheduler
     {
         if (_running.Count >= _maxRunning) return false;
 
-        var cached = _cache.AcquirePrefix(sequence.Blocks, sequence.Tokens[..(sequence.CacheReach + 1)]);
+        var cached = _cache.AcquirePrefix(sequence.Blocks, sequence.CacheableTokens);
         if (!_cache.TryGrow(sequence.Blocks, sequence.TokenCount))
         {
             _cache.Release(sequence.Blocks);
@@ -227,6 +230,7 @@ internal sealed class Scheduler
         }
 
         sequence.State = SequenceState.Running;
+        sequence.Awaited = null;
         sequence.Computed = cached;
         Take(sequence, ChunkOf(sequence));
         if (!sequence.Started) CountStart(sequence, cached);
@@ -311,6 +315,7 @@ internal sealed class Scheduler
     private void Finish(Sequence sequence)
     {
         sequence.State = SequenceState.Ended;
+        sequence.Awaited = null;
         _cache.Release(sequence.Blocks);
         if (!sequence.Started) _noLongerQueued++;
     }

@@ -88,6 +88,15 @@ internal sealed class Sequence
     /// <summary>Leading tokens that may come from the cache: not what is still to be read, nor the last, which must be computed.</summary>
     public int CacheReach => Reading?.Next ?? TokenCount - 1;
 
+    /// <summary>The tokens up to <see cref="CacheReach"/> and the one behind them, as the cache wants them.</summary>
+    public ReadOnlySpan<int> CacheableTokens => _tokens.AsSpan(0, CacheReach + 1);
+
+    /// <summary>The older sequence whose prefix this one waits for; null for none.</summary>
+    public Sequence? Awaited { get; set; }
+
+    /// <summary>Leading tokens that <see cref="Awaited"/> has to have computed.</summary>
+    public int AwaitedTokens { get; set; }
+
     /// <summary>Whether another token is to be generated.</summary>
     public bool WantsToken => GeneratedCount < Limit;
 

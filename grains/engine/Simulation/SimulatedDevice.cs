@@ -14,7 +14,7 @@ public sealed record SimulatedDevice
     public int KvBlockTokens { get; init; } = 16;
 
     /// <summary>Most rows of logits of one step.</summary>
-    public int MaxLogitRows { get; init; } = 128;
+    public int MaxLogitRows { get; init; } = 4096;
 
     /// <summary>Time of a step apart from its tokens.</summary>
     public TimeSpan PerStep { get; init; }

@@ -27,8 +27,8 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         GenerateRequest request, long epoch, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         var replica = RequireLife(epoch);
-        using var stay = replica.TryEnter() ?? throw new ReplicaSaturatedException($"Replica '{ReplicaId}' is being ended and takes nothing new.", RetryAfterFull);
-        await using var sequence = Submit(replica, request); // Done, failed or abandoned: its KV blocks come back here.
+        using var stay = Enter(replica);
+        await using var sequence = Submit(replica, ReplicaMapping.ToEngine(request, replica.EosTokenIds)); // Done, failed or abandoned: its KV blocks come back here.
         // Once for the sequence, and not with every wait: waits are as many as tokens.
         await using var registration = cancellationToken.UnsafeRegister(static sequence => _ = ((ISequenceHandle)sequence!).DisposeAsync().AsTask(), sequence);
 
@@ -57,7 +57,26 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         if (!ended) throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no end of the sequence.");
     }
 
-    public Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public async Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default)
+    {
+        var replica = RequireLife(epoch);
+        using var stay = Enter(replica);
+        await using var sequence = Submit(replica, ReplicaMapping.ToEngine(request));
+        try
+        {
+            await sequence.WaitToReadAsync(cancellationToken);
+        }
+        catch (StepFailedException exception)
+        {
+            throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the text was embedded: {exception.Message}");
+        }
+
+        // A prompt that is only read gives one thing, its end.
+        sequence.TryRead(out var read);
+        if (read.Prompt?.Embedding is { } vector) return new EmbedResult(vector, read.CachedPromptTokens);
+        if (read.End == SequenceEnd.Deadline) throw new TimeoutException($"The deadline of request '{request.RequestId}' passed on replica '{ReplicaId}'.");
+        throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no vector for request '{request.RequestId}'.");
+    }
 
     public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default)
     {
@@ -85,9 +104,12 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
             epoch, replica?.Epoch ?? 0);
     }
 
-    private ISequenceHandle Submit(HostedReplica replica, GenerateRequest request)
+    private HostedReplica.Stay Enter(HostedReplica replica) =>
+        replica.TryEnter() ?? throw new ReplicaSaturatedException($"Replica '{ReplicaId}' is being ended and takes nothing new.", RetryAfterFull);
+
+    private ISequenceHandle Submit(HostedReplica replica, EngineRequest request)
     {
-        var sequence = replica.Engine.TrySubmit(ReplicaMapping.ToEngine(request, replica.EosTokenIds), out var refusal);
+        var sequence = replica.Engine.TrySubmit(request, out var refusal);
         if (sequence is not null) return sequence;
         LogRefused(ReplicaId, request.RequestId, refusal!.Reason, refusal.Parameter);
         throw refusal.Reason switch

@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using Granary.Engine;
+using Granary.Engine.Prompts;
 using Granary.Engine.Sampling;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Replicas;
@@ -15,6 +16,23 @@ internal static class ReplicaMapping
         PromptTokenIds = request.PromptTokenIds,
         Sampling = ToEngine(request.Sampling, eosTokenIds),
         Choice = request.Choice,
+        CacheSalt = request.CacheSalt,
+        PromptLogprobs = request.PromptLogprobs,
+        Deadline = request.Deadline,
+    };
+
+    public static EngineRequest ToEngine(EmbedRequest request) => new()
+    {
+        RequestId = request.RequestId,
+        PromptTokenIds = request.TokenIds,
+        Sampling = SamplingParameters.None,
+        // A value this build does not know stays one, for the engine to refuse.
+        Pooling = request.Pooling switch
+        {
+            PoolingMethod.Mean => Pooling.Mean,
+            PoolingMethod.Last => Pooling.Last,
+            var other => (Pooling)other,
+        },
         CacheSalt = request.CacheSalt,
         Deadline = request.Deadline,
     };
@@ -34,7 +52,8 @@ internal static class ReplicaMapping
             var other => throw new InvalidOperationException($"Unknown end of a sequence: {other}."),
         },
         CachedPromptTokens = token.CachedPromptTokens,
-        Logprobs = token.Logprobs is { } row ? new TokenLogprobs(row.Chosen, row.TopTokenIds, row.Top) : null,
+        Logprobs = token.Logprobs is { } row ? ToLogprobs(row) : null,
+        PromptLogprobs = token.Prompt?.Logprobs is { } rows ? Array.ConvertAll(rows, ToLogprobs) : null,
     };
 
     public static ReplicaLoad ToLoad(HostedReplica replica)
@@ -54,6 +73,8 @@ internal static class ReplicaMapping
             SecondsPerDecodeStep = load.SecondsPerDecodeStep,
         };
     }
+
+    private static TokenLogprobs ToLogprobs(LogprobRow row) => new(row.Chosen, row.TopTokenIds, row.Top);
 
     private static SamplingParameters ToEngine(SamplingOptions sampling, IReadOnlySet<int> eosTokenIds) => new()
     {

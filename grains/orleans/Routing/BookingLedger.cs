@@ -8,22 +8,30 @@ internal sealed class BookingLedger(RouterOptions options, TimeProvider time)
 {
     private readonly Dictionary<Guid, Booking> _bookings = [];
     private readonly Dictionary<ReplicaLife, Tally> _tallies = [];
+    private readonly Dictionary<string, LinkedList<Booking>> _groups = new(StringComparer.Ordinal); // Oldest first, none empty.
     private readonly LinkedList<(Guid Id, Booking Booking)> _byAge = new(); // Oldest first.
 
     public int Count => _bookings.Count;
 
     public bool IsFull => _bookings.Count >= options.MaxBookings;
 
-    public Guid Book(ReplicaLife replica, int promptTokens)
+    /// <param name="group">Those that belong together; null for one of its own.</param>
+    public Guid Book(ReplicaLife replica, int promptTokens, string? group = null)
     {
         var id = Guid.NewGuid();
         if (!_tallies.TryGetValue(replica, out var tally)) _tallies.Add(replica, tally = new Tally());
         tally.Bookings.Add(id);
         tally.UnseenRequests++;
         tally.UnseenPromptTokens += promptTokens;
-        var booking = new Booking(replica, promptTokens, time.GetTimestamp());
+        var booking = new Booking(replica, promptTokens, group, time.GetTimestamp());
         booking.Age = _byAge.AddLast((id, booking));
         _bookings.Add(id, booking);
+        if (group is not null)
+        {
+            if (!_groups.TryGetValue(group, out var members)) _groups.Add(group, members = new());
+            booking.Place = members.AddLast(booking);
+        }
+
         return id;
     }
 
@@ -35,7 +43,16 @@ internal sealed class BookingLedger(RouterOptions options, TimeProvider time)
         tally.Bookings.Remove(id);
         See(tally, booking);
         if (tally.Bookings.Count == 0) _tallies.Remove(booking.Replica);
+        if (booking.Group is null) return;
+
+        var members = _groups[booking.Group];
+        members.Remove(booking.Place!);
+        if (members.Count == 0) _groups.Remove(booking.Group);
     }
+
+    /// <summary>Where the oldest booking of the group went; null when it has none.</summary>
+    public ReplicaLife? HomeOf(string? group) =>
+        group is not null && _groups.TryGetValue(group, out var members) ? members.First!.Value.Replica : null;
 
     /// <summary>A report has come: what was booked long enough before it was asked for is in its figures.</summary>
     /// <param name="askedAt">Timestamp of the question.</param>
@@ -83,11 +100,16 @@ internal sealed class BookingLedger(RouterOptions options, TimeProvider time)
         tally.UnseenPromptTokens -= booking.PromptTokens;
     }
 
-    private sealed class Booking(ReplicaLife replica, int promptTokens, long bookedAt)
+    private sealed class Booking(ReplicaLife replica, int promptTokens, string? group, long bookedAt)
     {
         public ReplicaLife Replica => replica;
 
         public int PromptTokens => promptTokens;
+
+        public string? Group => group;
+
+        /// <summary>Its place in its group; null without one.</summary>
+        public LinkedListNode<Booking>? Place { get; set; }
 
         public long BookedAt => bookedAt;
 

@@ -15,13 +15,15 @@ namespace Granary.Grains.Routing;
 /// </remarks>
 internal sealed class ReplicaChooser(RouterOptions options)
 {
-    public RouteDecision Choose(IReadOnlyList<ReplicaView> replicas, RouteRequest request)
+    /// <param name="home">Where others of the request's group are: it goes there too if it may, whatever the cost.</param>
+    public RouteDecision Choose(IReadOnlyList<ReplicaView> replicas, RouteRequest request, ReplicaLife? home = null)
     {
         var obstacle = RouteObstacle.NoReplica;
         var roomy = false;
         var lowest = double.PositiveInfinity;
         var costs = new double[replicas.Count];
         var speeds = MeanSpeeds(replicas);
+        var chosen = -1;
         for (var index = 0; index < costs.Length; index++)
         {
             var replica = replicas[index];
@@ -33,6 +35,7 @@ internal sealed class ReplicaChooser(RouterOptions options)
                 continue;
             }
 
+            if (home == replica.Replica.Replica) chosen = index;
             var room = HasRoom(replica, request);
             if (room && !roomy)
             {
@@ -47,15 +50,17 @@ internal sealed class ReplicaChooser(RouterOptions options)
         }
 
         if (double.IsPositiveInfinity(lowest)) return new(-1, 0, obstacle);
-        var chosen = BreakTie(replicas, costs, lowest + options.TieSeconds, request.PrefixHash);
+        if (chosen < 0) chosen = BreakTie(replicas, costs, lowest + options.TieSeconds, request.PrefixHash);
         return new(chosen, Wait(replicas[chosen], request, speeds), RouteObstacle.None);
     }
 
+    /// <summary>Most tokens of a prompt there; where a token is to follow, a position must remain for it.</summary>
+    public static long LongestPrompt(ReplicaDescriptor replica, RouteRequest request) =>
+        Math.Min(replica.ContextLength, replica.KvCapacityTokens) - (request.MaxTokens > 0 ? 1 : 0);
+
     private static RouteObstacle ObstacleOf(in ReplicaView replica, RouteRequest request)
     {
-        // One position must remain for an answer.
-        var longest = Math.Min(replica.Replica.ContextLength, replica.Replica.KvCapacityTokens) - 1;
-        if (request.PromptTokens > longest) return RouteObstacle.TooLong;
+        if (request.PromptTokens > LongestPrompt(replica.Replica, request)) return RouteObstacle.TooLong;
         if (!replica.Reachable) return RouteObstacle.Unreachable;
         return Array.IndexOf(request.Excluded, replica.Replica.Replica) >= 0 ? RouteObstacle.Excluded : RouteObstacle.None;
     }

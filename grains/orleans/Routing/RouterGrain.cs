@@ -55,13 +55,14 @@ internal sealed partial class RouterGrain(
         if (_bookings.IsFull) throw new ModelNotReadyException($"Model '{Model}' has {_bookings.Count} requests on their way; that is the most.", RetryAfter);
 
         var views = _lives.ConvertAll(View);
-        var decision = _chooser.Choose(views, request);
+        var home = _bookings.HomeOf(request.Group);
+        var decision = _chooser.Choose(views, request, home);
         if (decision.Index < 0) throw Refuse(request, decision.Obstacle);
 
         var replica = _lives[decision.Index].Life;
         var ticket = new Ticket
         {
-            BookingId = _bookings.Book(replica, request.PromptTokens),
+            BookingId = _bookings.Book(replica, replica == home ? 0 : request.PromptTokens, request.Group), // The group's first pays for the prompt they share.
             Replica = replica,
             PredictedWaitSeconds = decision.PredictedWaitSeconds,
         };
@@ -113,7 +114,7 @@ internal sealed partial class RouterGrain(
     private GranaryException Refuse(RouteRequest request, RouteObstacle obstacle) => obstacle switch
     {
         RouteObstacle.TooLong => new RequestRefusedException(
-            $"The prompt has {request.PromptTokens} tokens; the replicas of model '{Model}' take at most {LongestPrompt()}.", "prompt"),
+            $"The prompt has {request.PromptTokens} tokens; the replicas of model '{Model}' take at most {_lives.Max(life => ReplicaChooser.LongestPrompt(life.Descriptor, request))}.", "prompt"),
         RouteObstacle.Excluded => new ModelNotReadyException($"No replica of model '{Model}' is left that has not refused the request.", Busy(request)),
         RouteObstacle.Unreachable => new ModelNotReadyException($"No replica of model '{Model}' answers.", RetryAfter),
         _ => new ModelNotReadyException($"Model '{Model}' has no replica that is ready.", RetryAfter),
@@ -125,9 +126,6 @@ internal sealed partial class RouterGrain(
         var decision = _chooser.Choose(_lives.ConvertAll(View), request with { Excluded = [] });
         return TimeSpan.FromSeconds(Math.Clamp(Math.Ceiling(decision.PredictedWaitSeconds), RetryAfter.TotalSeconds, MaxRetryAfter.TotalSeconds));
     }
-
-    private long LongestPrompt() =>
-        _lives.Max(life => Math.Min(life.Descriptor.ContextLength, life.Descriptor.KvCapacityTokens)) - 1;
 
     /// <summary>Asks often while requests are booked or a replica does not answer, seldom otherwise.</summary>
     private void SetPace()

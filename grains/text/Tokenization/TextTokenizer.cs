@@ -125,6 +125,9 @@ public sealed class TextTokenizer
 
     public Detokenizer CreateDetokenizer(bool skipSpecialTokens = true) => new(this, skipSpecialTokens);
 
+    /// <summary>The bytes that a token stands for in the middle of a text, possibly part of a character; none for an id without a token.</summary>
+    public ReadOnlyMemory<byte> BytesOf(int id) => TryGetPiece(id, first: false, skipSpecialTokens: false, out var piece) ? piece.Bytes : default;
+
     internal bool TryGetPiece(int id, bool first, bool skipSpecialTokens, out TokenPiece piece)
     {
         piece = null!;

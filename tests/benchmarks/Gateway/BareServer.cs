@@ -23,7 +23,7 @@ internal static class BareServer
         var ticks = new Ticks(log);
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         builder.WebHost.UseKestrelCore().UseUrls("http://127.0.0.1:0");
-        if (Environment.GetEnvironmentVariable("GB_INLINE") == "1") builder.WebHost.UseSockets(s => s.UnsafePreferInlineScheduling = true);
+        builder.WebHost.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true); // As the silo.
         await using var app = builder.Build();
         app.Run(context => AnswerAsync(context, ticks, log));
         await app.StartAsync();

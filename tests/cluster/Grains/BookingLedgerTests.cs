@@ -60,6 +60,25 @@ public sealed class BookingLedgerTests
         Assert.False(ledger.IsFull);
     }
 
+    [Fact]
+    public void HomeOf_IsWhereTheOldestOpenBookingWent()
+    {
+        var ledger = new BookingLedger(_options, _time);
+        Assert.Null(ledger.HomeOf("g"));
+        var first = ledger.Book(A, 1, "g");
+        var second = ledger.Book(B, 1, "g");
+        ledger.Book(B, 1, "h");
+        Assert.Equal((A, B), (ledger.HomeOf("g"), ledger.HomeOf("h")));
+
+        ledger.Release(first);
+        Assert.Equal(B, ledger.HomeOf("g"));
+        ledger.Release(second);
+        Assert.Null(ledger.HomeOf("g"));
+        Assert.Null(ledger.HomeOf(null));
+        ledger.Drop(B);
+        Assert.Null(ledger.HomeOf("h"));
+    }
+
     /// <summary>Whatever happens in whatever order, the sums are those of the bookings that are open.</summary>
     [Theory, MemberData(nameof(Seeds))]
     public void AnyOrder_SumsMatchWhatIsOpen(int seed)
@@ -67,7 +86,8 @@ public sealed class BookingLedgerTests
         var random = new Random(seed);
         var ledger = new BookingLedger(_options, _time);
         ReplicaLife[] lives = [A, B, new("m/0", 2)];
-        var open = new List<(Guid Id, ReplicaLife Life, int Tokens, DateTimeOffset At, bool Seen)>();
+        var open = new List<(Guid Id, ReplicaLife Life, int Tokens, string? Group, DateTimeOffset At, bool Seen)>();
+        string?[] groups = [null, "g", "h"];
         for (var step = 0; step < 500; step++)
         {
             var life = lives[random.Next(lives.Length)];
@@ -75,7 +95,8 @@ public sealed class BookingLedgerTests
             {
                 case 0 or 1:
                     var tokens = random.Next(100);
-                    open.Add((ledger.Book(life, tokens), life, tokens, _time.GetUtcNow(), false));
+                    var group = groups[random.Next(groups.Length)];
+                    open.Add((ledger.Book(life, tokens, group), life, tokens, group, _time.GetUtcNow(), false));
                     break;
                 case 2 when open.Count > 0:
                     var leaving = random.Next(open.Count);
@@ -99,6 +120,12 @@ public sealed class BookingLedgerTests
             }
 
             Assert.Equal(open.Count, ledger.Count);
+            foreach (var group in groups)
+            {
+                var oldest = open.FindIndex(b => b.Group is not null && b.Group == group);
+                Assert.Equal(oldest < 0 ? null : open[oldest].Life, ledger.HomeOf(group));
+            }
+
             foreach (var each in lives)
             {
                 var unseen = open.FindAll(b => b.Life == each && !b.Seen);

@@ -127,6 +127,95 @@ public sealed class GenerationClientTests
         Assert.Equal(world.Booked, world.Released);
     }
 
+    [Fact]
+    public async Task EmbedTurnedAwayOnce_AnotherReplicaAnswers()
+    {
+        var world = World.OfEmbeddings((replica, _) => replica == "m/1" ? Task.FromException<EmbedResult>(new ReplicaSaturatedException("full", TimeSpan.FromSeconds(1))) : Task.FromResult(new EmbedResult([1, 2], 3)));
+
+        var result = await world.Client.EmbedAsync(Embedding([1, 2, 3]));
+
+        Assert.Equal([1, 2], result.Vector);
+        Assert.Equal([new ReplicaLife("m/1", Epoch)], world.Routes[^1].Excluded);
+        Assert.Equal((3, 0), (world.Routes[0].PromptTokens, world.Routes[0].MaxTokens));
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Theory]
+    [InlineData(true, 2)]
+    [InlineData(false, 1)]
+    public async Task EmbedFails_IsTheTypedErrorAndGivesBookingsBack(bool saturated, int tickets)
+    {
+        var world = World.OfEmbeddings((_, _) => throw (saturated ? new ReplicaSaturatedException("full", TimeSpan.FromSeconds(1)) : new TimeoutException("The silo is silent.")));
+
+        var error = await Record.ExceptionAsync(() => world.Client.EmbedAsync(Embedding([1])));
+
+        Assert.IsType(saturated ? typeof(ReplicaSaturatedException) : typeof(ReplicaFailedException), error);
+        Assert.Equal(tickets, world.Booked.Count);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task EmbedHangs_DeadlineIsATimeout()
+    {
+        var time = new ManualTime();
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var world = World.OfEmbeddings(
+            async (_, cancellationToken) =>
+            {
+                asked.SetResult();
+                await Task.Delay(Timeout.Infinite, cancellationToken);
+                throw new InvalidOperationException("never");
+            },
+            time);
+        var embedding = world.Client.EmbedAsync(Embedding([1]) with { Deadline = time.GetUtcNow().AddSeconds(10) });
+        await asked.Task.WaitAsync(GrainsFixture.Patience);
+
+        time.Advance(TimeSpan.FromSeconds(12));
+
+        await Assert.ThrowsAsync<TimeoutException>(() => embedding.WaitAsync(GrainsFixture.Patience));
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task EmbedDeadlineToldByTheReplica_IsATimeout()
+    {
+        var time = new ManualTime();
+        var world = World.OfEmbeddings(
+            (_, _) =>
+            {
+                time.Advance(TimeSpan.FromSeconds(10));
+                throw new TimeoutException("The deadline passed.");
+            },
+            time);
+
+        await Assert.ThrowsAsync<TimeoutException>(() => world.Client.EmbedAsync(Embedding([1]) with { Deadline = time.GetUtcNow().AddSeconds(10) }));
+
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task EmbedDeadlineOverBefore_IsATimeoutWithoutATicket()
+    {
+        var time = new ManualTime();
+        var world = World.OfEmbeddings((_, _) => throw new InvalidOperationException("never"));
+
+        await Assert.ThrowsAsync<TimeoutException>(() => world.Client.EmbedAsync(Embedding([1]) with { Deadline = time.GetUtcNow().AddYears(-1000) }));
+
+        Assert.Empty(world.Booked);
+    }
+
+    [Fact]
+    public async Task Group_GoesToTheRouter()
+    {
+        var world = new World((_, _) => Stream(Token(0), End(1)));
+
+        await GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1]) with { Group = "choices" }));
+
+        Assert.Equal("choices", Assert.Single(world.Routes).Group);
+    }
+
+    private static EmbedRequest Embedding(int[] ids) => new() { RequestId = "e", Model = "m", TokenIds = ids };
+
     private static TokenChunk Token(int index, long epoch = Epoch) => new() { Index = index, TokenId = 100 + index, Epoch = epoch };
 
     private static TokenChunk End(int count) => new() { Index = count, TokenId = -1, Epoch = Epoch, FinishReason = FinishReason.Length };
@@ -164,14 +253,24 @@ public sealed class GenerationClientTests
     private sealed class World : IRouterGrain
     {
         private readonly Func<string, long, IAsyncEnumerable<TokenChunk>> _replica;
+        private readonly Func<string, CancellationToken, Task<EmbedResult>> _embed;
 
         public World(Func<string, long, IAsyncEnumerable<TokenChunk>> replica, TimeProvider? time = null)
+            : this(replica, (_, _) => throw new NotSupportedException(), time)
         {
-            _replica = replica;
+        }
+
+        private World(
+            Func<string, long, IAsyncEnumerable<TokenChunk>> replica, Func<string, CancellationToken, Task<EmbedResult>> embed, TimeProvider? time)
+        {
+            (_replica, _embed) = (replica, embed);
             var grains = DispatchProxy.Create<IGrainFactory, Factory>();
             ((Factory)(object)grains).World = this;
             Client = new GrainGenerationClient(grains, time ?? TimeProvider.System, NullLogger<GrainGenerationClient>.Instance);
         }
+
+        public static World OfEmbeddings(Func<string, CancellationToken, Task<EmbedResult>> embed, TimeProvider? time = null) =>
+            new((_, _) => throw new NotSupportedException(), embed, time);
 
         public GrainGenerationClient Client { get; }
 
@@ -205,7 +304,11 @@ public sealed class GenerationClientTests
             public IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, long epoch, CancellationToken cancellationToken = default) =>
                 world._replica(id, epoch);
 
-            public Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+            public async Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default)
+            {
+                await Task.Yield();
+                return await world._embed(id, cancellationToken);
+            }
 
             public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
         }

@@ -112,6 +112,28 @@ public sealed class ReplicaChooserTests
             Assert.Equal(1, _chooser.Choose([busy, idle], new RouteRequest { RequestId = "r", PromptTokens = 1, MaxTokens = 1, PrefixHash = prefix }).Index);
     }
 
+    [Fact]
+    public void GroupHasAHome_GoesThereWhateverItCosts()
+    {
+        var busy = new ReplicaView(Descriptor("m/0"), Load(pending: 100_000) with { RunningSequences = 60, KvBlocksUsed = 256 });
+        var idle = new ReplicaView(Descriptor("m/1"), Load());
+        var request = new RouteRequest { RequestId = "r", PromptTokens = 100, MaxTokens = 1, Group = "g" };
+
+        Assert.Equal(1, _chooser.Choose([busy, idle], request).Index);
+        Assert.Equal(0, _chooser.Choose([busy, idle], request, busy.Replica.Replica).Index);
+        Assert.Equal(1, _chooser.Choose([busy with { Reachable = false }, idle], request, busy.Replica.Replica).Index);
+        Assert.Equal(1, _chooser.Choose([busy, idle], request with { Excluded = [busy.Replica.Replica] }, busy.Replica.Replica).Index);
+        Assert.Equal(1, _chooser.Choose([busy, idle], request, new("gone", 1)).Index);
+    }
+
+    [Fact]
+    public void PromptFillsTheContext_FitsWhereNoTokenFollows()
+    {
+        var request = new RouteRequest { RequestId = "r", PromptTokens = 1024, MaxTokens = 1 };
+        Assert.Equal(RouteObstacle.TooLong, _chooser.Choose([new ReplicaView(Descriptor("m/0"), null)], request).Obstacle);
+        Assert.Equal(0, _chooser.Choose([new ReplicaView(Descriptor("m/0"), null)], request with { MaxTokens = 0 }).Index);
+    }
+
     [Theory]
     [InlineData(false, false, nameof(RouteObstacle.Excluded))]
     [InlineData(true, false, nameof(RouteObstacle.Unreachable))]

@@ -73,9 +73,9 @@ public sealed class PromptReadingTests
     }
 
     [Theory]
-    [InlineData(1, 128)]
-    [InlineData(7, 128)]
-    [InlineData(2048, 128)]
+    [InlineData(1, 4096)]
+    [InlineData(7, 4096)]
+    [InlineData(2048, 4096)]
     [InlineData(2048, 3)]
     public async Task Score_AnyChunks_IsTheLogSoftmaxOfTheDevicesLogits(int tokensPerStep, int logitRows)
     {
