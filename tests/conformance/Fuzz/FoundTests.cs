@@ -66,10 +66,10 @@ public sealed class FoundTests(SiloFixture fixture)
         var client = new SlowSecondToken();
         var runner = new GenerationRunner(
             client, fixture.Silo.Services.GetRequiredService<TokenLane>(), fixture.Silo.Services.GetRequiredService<RequestMetrics>(), TimeProvider.System);
+        var reader = new GoneReader();
 
-        var running = runner.RunAsync(plan, new GoneReader(), CancellationToken.None);
-
-        Assert.False(running.IsCompleted);
+        var running = runner.RunAsync(plan, reader, CancellationToken.None);
+        await reader.Gone;
         Assert.False(client.Disposed);
         client.SecondToken.SetResult(true);
         await Assert.ThrowsAsync<IOException>(() => running);
@@ -97,18 +97,30 @@ public sealed class FoundTests(SiloFixture fixture)
 
         public ValueTask DisposeAsync()
         {
+            Assert.True(SecondToken.Task.IsCompleted, "disposed while the second token was on its way");
             Disposed = true;
             return default;
         }
     }
 
+    /// <summary>Takes the first token, and is gone while the second is on its way.</summary>
     private sealed class GoneReader : IChoiceSink
     {
+        private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private int _flushes;
+
+        public Task Gone => _gone.Task;
+
         public ValueTask BeginAsync(int choice, CancellationToken cancellationToken) => default;
 
         public ValueTask WriteAsync(ChoiceDelta delta, CancellationToken cancellationToken) => default;
 
-        public ValueTask FlushAsync(CancellationToken cancellationToken) => throw new IOException("The reader is gone.");
+        public ValueTask FlushAsync(CancellationToken cancellationToken)
+        {
+            if (_flushes++ == 0) return default;
+            _gone.SetResult();
+            throw new IOException("The reader is gone.");
+        }
 
         public ValueTask EndAsync(ChoiceEnd end, CancellationToken cancellationToken) => default;
     }

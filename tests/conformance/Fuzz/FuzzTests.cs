@@ -35,6 +35,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
         ["Granary:Gateway:ApiKeys:0"] = FuzzCorpus.Key,
         ["Granary:ContextLength"] = "256",
         ["Granary:KvBlocks"] = "48", // Three whole contexts: sequences are preempted now and then.
+        ["Granary:Responses:MemoryBytes"] = "65536", // Full early, so that memory is flat from then on.
         ["Granary:Gateway:MaxBodyBytes"] = "65536", // So that the buffers that the runtime keeps for reuse stay small.
     };
 
@@ -119,7 +120,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
     {
         var mapped = silo.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>()
             .SelectMany(endpoint => endpoint.Metadata.GetRequiredMetadata<IHttpMethodMetadata>().HttpMethods.Select(method => $"{method} {endpoint.RoutePattern.RawText}"));
-        Assert.Equal(mapped.Except(["POST /v1/embeddings"]).Order(), FuzzCorpus.Entries.Select(entry => $"{entry.Method} {entry.Route}").Distinct().Order());
+        Assert.Equal(mapped.Order(), FuzzCorpus.Entries.Select(entry => $"{entry.Method} {entry.Route}").Distinct().Order());
     }
 
     /// <summary>The tokenizer remembers words up to a bound: it is at the bound before memory is measured.</summary>

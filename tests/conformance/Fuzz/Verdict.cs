@@ -58,6 +58,7 @@ internal static class Verdict
 
     private static string? OfStream(string text)
     {
+        if (text.StartsWith("event: ", StringComparison.Ordinal)) return OfEvents(text);
         if (!text.EndsWith("data: [DONE]\n\n", StringComparison.Ordinal)) return "The stream has no end mark.";
         foreach (var frame in text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries)[..^1])
         {
@@ -67,6 +68,21 @@ internal static class Verdict
         }
 
         return null;
+    }
+
+    /// <summary>The Responses API's streams: each event has a name, and the last one tells the end.</summary>
+    private static string? OfEvents(string text)
+    {
+        var last = "";
+        foreach (var frame in text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries))
+        {
+            var lines = frame.Split('\n');
+            if (lines.Length != 2 || !lines[1].StartsWith("data: ", StringComparison.Ordinal)) return "An event is not its name and a line of data.";
+            last = JsonNode.Parse(lines[1]["data: ".Length..])!["type"]!.GetValue<string>();
+            if (lines[0] != $"event: {last}") return "An event's name is not its type.";
+        }
+
+        return last is "response.completed" or "response.incomplete" ? null : $"The last event is {last}.";
     }
 
     private static string? OfRefusal(WireAnswer answer)

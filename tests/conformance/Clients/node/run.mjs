@@ -2,8 +2,10 @@
 import { cases } from './kit.mjs';
 import './chat.mjs';
 import './completions.mjs';
+import './embeddings.mjs';
 import './errors.mjs';
 import './models.mjs';
+import './responses.mjs';
 import './streams.mjs';
 
 const boundMs = 60_000;
