@@ -83,7 +83,7 @@ internal readonly struct RequestFields(JsonElement body, string prefix = "", Fie
             JsonValueKind.Array => value.GetArrayLength() == 0,
             JsonValueKind.Object => value.GetPropertyCount() == 0,
             JsonValueKind.Number => value.TryGetInt32(out var number) && number == 0,
-            JsonValueKind.String => value.ValueEquals(""),
+            JsonValueKind.String => RequestText.Read(prefix + name, value).Length == 0,
             _ => false,
         };
         if (!empty) throw ApiException.Unsupported(prefix + name, $"{prefix}{name} is {Show(value)}; {why}.");

@@ -35,17 +35,17 @@ internal static class ToolFields
     {
         const string Name = "tool_choice";
         if (!fields.TryGet(Name, out var choice)) return true;
-        if (choice.ValueKind == JsonValueKind.Object || (choice.ValueKind == JsonValueKind.String && choice.ValueEquals("required")))
+        var word = choice.ValueKind == JsonValueKind.String ? RequestText.Read(Name, choice) : null;
+        if (choice.ValueKind == JsonValueKind.Object || word == "required")
             throw ApiException.Unsupported(Name, $"{Name} would force a call, which is not supported; it must be 'none' or 'auto'.");
-        if (choice.ValueKind != JsonValueKind.String) throw fields.Wrong(Name, choice, "'none' or 'auto'");
-        if (choice.ValueEquals("none")) return false;
-        if (!choice.ValueEquals("auto")) throw fields.Wrong(Name, choice, "'none' or 'auto'");
+        if (word == "none") return false;
+        if (word != "auto") throw fields.Wrong(Name, choice, "'none' or 'auto'");
         return hasTools ? true : throw ApiException.Invalid(Name, $"{Name} is 'auto'; it needs tools.");
     }
 
     private static void RefuseOldFunctions(RequestFields fields)
     {
-        var none = fields.TryGet("function_call", out var call) && call.ValueKind == JsonValueKind.String && call.ValueEquals("none");
+        var none = fields.TryGet("function_call", out var call) && call.ValueKind == JsonValueKind.String && RequestText.Read("function_call", call) == "none";
         if (none)
             fields.Ignore("functions");
         else

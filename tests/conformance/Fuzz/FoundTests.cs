@@ -45,6 +45,18 @@ public sealed class FoundTests(SiloFixture fixture)
         Assert.Contains("twice", (string)error["message"]!);
     }
 
+    /// <summary>An escape can name half of a character, in words that are compared as well.</summary>
+    [Theory]
+    [InlineData("tool_choice")]
+    [InlineData("function_call")]
+    [InlineData("use_beam_search")]
+    public async Task WordThatIsNoText_Is400NamingIt(string field)
+    {
+        using var response = await fixture.Http.SendTextAsync(Api.Chat, Api.ChatBody("Hi").ToJsonString()[..^1] + $",\"{field}\":\"\\udc00\"}}");
+
+        Assert.Equal(field, (string?)(await Api.ErrorAsync(response, HttpStatusCode.BadRequest))["param"]);
+    }
+
     [Fact]
     public async Task ChunkOfAnImpossibleSize_Is400()
     {
