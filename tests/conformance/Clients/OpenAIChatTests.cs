@@ -116,7 +116,13 @@ public sealed class OpenAIChatTests(SiloFixture fixture)
         {
             var options = new ChatCompletionOptions
             {
-                Seed = seed, Temperature = 2, TopP = 0.999f, FrequencyPenalty = 0.5f, PresencePenalty = 0.5f, MaxOutputTokenCount = 16, LogitBiases = { [2045] = -100, [2047] = -100 },
+                Seed = seed,
+                Temperature = 2,
+                TopP = 0.999f,
+                FrequencyPenalty = 0.5f,
+                PresencePenalty = 0.5f,
+                MaxOutputTokenCount = 16,
+                LogitBiases = { [2045] = -100, [2047] = -100 },
             };
             ChatCompletion answer = await _chat.CompleteChatAsync(OpenAIDotNet.Question, options);
             return answer.Content[0].Text;
