@@ -81,7 +81,6 @@ public sealed class RefusalTests(SiloFixture fixture)
     [InlineData("documents", "5", "documents", "5")]
     [InlineData("documents", "[5]", "documents", "documents[0]")]
     [InlineData("chat_template_kwargs", "[]", "chat_template_kwargs", "list of 0")]
-    [InlineData("chat_template_kwargs", "{\"\\ud800\":1}", "chat_template_kwargs", "Unicode")]
     [InlineData("chat_template", "\"{{ messages }}\"", "chat_template", "own template")]
     [InlineData("add_generation_prompt", "1", "add_generation_prompt", "1")]
     [InlineData("continue_final_message", "\"x\"", "continue_final_message", "x")]
@@ -209,6 +208,7 @@ public sealed class RefusalTests(SiloFixture fixture)
     [InlineData("{\"\\ud800odel\":\"x\"}")]
     [InlineData("[]")]
     [InlineData("{\"model\":\"tiny-assistant\",}")]
+    [InlineData("{\"chat_template_kwargs\":{\"\\ud800\":1}}")]
     public async Task NotAJsonObject_Is400(string body)
     {
         using var response = await _http.SendTextAsync(Api.Chat, body);
