@@ -34,6 +34,11 @@ internal sealed class RequestBody(IOptions<GranaryOptions> options)
                 ? $"The body is not JSON: line {line + 1}, byte {exception.BytePositionInLine + 1}."
                 : "The body is ambiguous: an object has a field twice.");
         }
+        catch (InvalidOperationException)
+        {
+            // Looking for a field that is there twice reads every name, and an escape in one is half a character.
+            throw ApiException.InvalidBody("The body has a field whose name is not valid Unicode text.");
+        }
         catch (ConnectionResetException)
         {
             context.Abort(); // The client left; there is nobody to wait for.
