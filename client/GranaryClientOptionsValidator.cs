@@ -18,13 +18,13 @@ internal sealed class GranaryClientOptionsValidator : IValidateOptions<GranaryCl
         return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
     }
 
-    /// <remarks>The key is never shown.</remarks>
+    /// <remarks>Neither the key nor a password is ever shown.</remarks>
     public static IEnumerable<string> Find(GranaryClientOptions options)
     {
         if (options.Endpoint is { } endpoint && (!endpoint.IsAbsoluteUri || endpoint.Scheme is not ("http" or "https")))
-            yield return Say(nameof(options.Endpoint), endpoint, "an absolute address that begins with http:// or https://");
+            yield return Say(nameof(options.Endpoint), Show(endpoint), "an absolute address that begins with http:// or https://");
         if (options.Endpoint is { IsAbsoluteUri: true } address && (address.Query.Length > 0 || address.Fragment.Length > 0 || address.UserInfo.Length > 0))
-            yield return Say(nameof(options.Endpoint), address.GetLeftPart(UriPartial.Path), "an address without user, query and fragment");
+            yield return Say(nameof(options.Endpoint), Show(address), "an address without user, query and fragment");
         if (options.ApiKey is { } key && (key.Length is 0 or > MaxApiKeyLength || key.Any(c => c is <= ' ' or >= '\x7f')))
             yield return Say(nameof(options.ApiKey), $"a text of {key.Length} characters", $"1 to {MaxApiKeyLength} visible ASCII characters");
         if (options.DefaultModel is { } model && model.Length is 0 or > GenerationLimits.MaxNameLength)
@@ -36,6 +36,10 @@ internal sealed class GranaryClientOptionsValidator : IValidateOptions<GranaryCl
         if (options.RetryBaseDelay < Least || options.RetryBaseDelay > MaxBaseDelay)
             yield return Say(nameof(options.RetryBaseDelay), options.RetryBaseDelay, $"from {Least} to {MaxBaseDelay}");
     }
+
+    /// <summary>Without user and password, which a log must not have.</summary>
+    private static string Show(Uri address) =>
+        address.IsAbsoluteUri ? address.GetComponents(UriComponents.SchemeAndServer | UriComponents.Path, UriFormat.UriEscaped) : address.OriginalString;
 
     private static string Say(string option, object value, string bound) =>
         string.Create(CultureInfo.InvariantCulture, $"{nameof(GranaryClientOptions)}.{option} is {value}; it must be {bound}.");

@@ -31,8 +31,13 @@ public sealed class ChatClientTests
             ResponseFormat = ChatResponseFormat.Text,
             AdditionalProperties = new()
             {
-                ["min_p"] = 0.125, ["min_tokens"] = 3L, ["repetition_penalty"] = "1.5", ["top_logprobs"] = JsonSerializer.SerializeToElement(2),
-                ["ignore_eos"] = true, ["cache_salt"] = "salt", ["chat_template_kwargs"] = new Dictionary<string, bool> { ["thinking"] = false },
+                ["min_p"] = 0.125,
+                ["min_tokens"] = 3L,
+                ["repetition_penalty"] = "1.5",
+                ["top_logprobs"] = JsonSerializer.SerializeToElement(2),
+                ["ignore_eos"] = true,
+                ["cache_salt"] = "salt",
+                ["chat_template_kwargs"] = new Dictionary<string, bool> { ["thinking"] = false },
                 ["of_some_middleware"] = new object(),
             },
         });
@@ -45,8 +50,21 @@ public sealed class ChatClientTests
         Assert.Equal(
             new GenerationSettings
             {
-                Temperature = 0.5f, TopP = 0.25f, TopK = 7, MaxTokens = 99, PresencePenalty = 1, FrequencyPenalty = -1, Seed = 12, SessionId = "talk",
-                MinP = 0.125f, MinTokens = 3, RepetitionPenalty = 1.5f, TopLogprobs = 2, IgnoreEos = true, CacheSalt = "salt", Stops = request.Settings.Stops,
+                Temperature = 0.5f,
+                TopP = 0.25f,
+                TopK = 7,
+                MaxTokens = 99,
+                PresencePenalty = 1,
+                FrequencyPenalty = -1,
+                Seed = 12,
+                SessionId = "talk",
+                MinP = 0.125f,
+                MinTokens = 3,
+                RepetitionPenalty = 1.5f,
+                TopLogprobs = 2,
+                IgnoreEos = true,
+                CacheSalt = "salt",
+                Stops = request.Settings.Stops,
             },
             request.Settings);
     }
@@ -71,11 +89,14 @@ public sealed class ChatClientTests
 
         await chat.GetResponseAsync(Hello, new ChatOptions
         {
-            Temperature = 1, Seed = 5, RawRepresentationFactory = _ => new GenerationSettings { Temperature = 0, LogitBias = new Dictionary<int, float> { [1] = 2 } },
+            Temperature = 1,
+            Seed = 5,
+            RawRepresentationFactory = _ => new GenerationSettings { Temperature = 0, LogitBias = new Dictionary<int, float> { [1] = 2 } },
         });
         await chat.GetResponseAsync(Hello, new ChatOptions
         {
-            ModelId = "named", RawRepresentationFactory = _ => new ChatRequest { Model = "raw", Messages = [], Documents = [new JsonObject()] },
+            ModelId = "named",
+            RawRepresentationFactory = _ => new ChatRequest { Model = "raw", Messages = [], Documents = [new JsonObject()] },
         });
 
         Assert.Equal((0f, 5L, 2f), (fake.Chats[0].Settings.Temperature, fake.Chats[0].Settings.Seed, fake.Chats[0].Settings.LogitBias![1]));

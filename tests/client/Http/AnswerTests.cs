@@ -29,9 +29,23 @@ public sealed class AnswerTests
             TemplateVariables = new() { ["thinking"] = false },
             Settings = new()
             {
-                Choices = 2, MaxTokens = 9, MinTokens = 3, Temperature = 0.1f, TopP = 0.5f, TopK = 40, MinP = 0.05f, RepetitionPenalty = 1.1f,
-                PresencePenalty = -1, FrequencyPenalty = 2, LogitBias = new Dictionary<int, float> { [5] = -100 }, Seed = -7, Stops = ["\n"],
-                StopTokenIds = [2], IgnoreEos = true, CacheSalt = "s", SessionId = "c",
+                Choices = 2,
+                MaxTokens = 9,
+                MinTokens = 3,
+                Temperature = 0.1f,
+                TopP = 0.5f,
+                TopK = 40,
+                MinP = 0.05f,
+                RepetitionPenalty = 1.1f,
+                PresencePenalty = -1,
+                FrequencyPenalty = 2,
+                LogitBias = new Dictionary<int, float> { [5] = -100 },
+                Seed = -7,
+                Stops = ["\n"],
+                StopTokenIds = [2],
+                IgnoreEos = true,
+                CacheSalt = "s",
+                SessionId = "c",
             },
         }).ReadAsync();
 

@@ -8,6 +8,8 @@ namespace Granary.Tests.Conformance.Clients;
 /// <summary>One run of the Node project against real silos, and what became of each of its cases.</summary>
 public sealed partial class NodeRun(SiloFixture fixture) : IAsyncLifetime
 {
+    private const string BusyKey = "sk-node-0123456789";
+
     /// <summary>By case: null where it passed, else the error.</summary>
     private readonly Dictionary<string, string?> _errors = [];
     private string _tail = "";
@@ -35,11 +37,12 @@ public sealed partial class NodeRun(SiloFixture fixture) : IAsyncLifetime
             return;
         }
 
-        await using var busy = await RunningSilo.StartAsync(new() { ["Granary:Gateway:MaxConcurrentRequests"] = "1" });
+        await using var busy = await RunningSilo.StartAsync(new() { ["Granary:Gateway:MaxConcurrentRequests"] = "1", ["Granary:Gateway:ApiKeys:0"] = BusyKey });
         var environment = new Dictionary<string, string>
         {
             ["GRANARY_OPEN"] = fixture.Silo.Address.ToString().TrimEnd('/'),
             ["GRANARY_BUSY"] = busy.Address.ToString().TrimEnd('/'),
+            ["GRANARY_BUSY_KEY"] = BusyKey,
         };
         var node = await OtherPrograms.RunAsync("node", ["run.mjs"], NodeProject.Folder, environment);
         _tail = node.Tail;

@@ -50,6 +50,35 @@ public sealed class OpenAIErrorTests(SiloFixture fixture)
     }
 
     [Fact]
+    public async Task WrongKey_Is401_AndTheRightOneOpens()
+    {
+        const string Key = "sk-dotnet-0123456789";
+        await using var silo = await RunningSilo.StartAsync(new() { ["Granary:Gateway:ApiKeys:0"] = Key });
+
+        foreach (var wrong in (string[])["sk-wrong", Key + "0"])
+        {
+            var exception = await Assert.ThrowsAsync<ClientResultException>(() => AskAsync(OpenAIDotNet.Of(silo, wrong).GetChatClient(Api.Model), new(), stream: true));
+            Assert.Equal(401, exception.Status);
+            Assert.Equal((null, "invalid_api_key"), OpenAIDotNet.ErrorOf(exception));
+        }
+
+        await AskAsync(OpenAIDotNet.Of(silo, Key).GetChatClient(Api.Model), new() { MaxOutputTokenCount = 2 }, stream: true);
+    }
+
+    [Fact]
+    public async Task Tools_AreTaken_AndAForcedCallIsRefused()
+    {
+        var tool = ChatTool.CreateFunctionTool("weather", "Tells the weather.", BinaryData.FromString("{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}"));
+
+        ChatCompletion answer = await _chat.CompleteChatAsync(OpenAIDotNet.Question, new() { Tools = { tool }, ToolChoice = ChatToolChoice.CreateAutoChoice(), MaxOutputTokenCount = 4 });
+        var exception = await Assert.ThrowsAsync<ClientResultException>(() => AskAsync(_chat, new() { Tools = { tool }, ToolChoice = ChatToolChoice.CreateRequiredChoice() }, stream: false));
+
+        Assert.Empty(answer.ToolCalls);
+        Assert.Equal(ChatFinishReason.Length, answer.FinishReason);
+        Assert.Equal(("tool_choice", "unsupported_value"), OpenAIDotNet.ErrorOf(exception));
+    }
+
+    [Fact]
     public async Task FullSilo_Is429_AndTheClientsOwnRetriesGetThrough()
     {
         await using var silo = await RunningSilo.StartAsync(new() { ["Granary:Gateway:MaxConcurrentRequests"] = "1" });

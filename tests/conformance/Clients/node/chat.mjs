@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { clientOf, model, question, test } from './kit.mjs';
+import { clientOf, model, question, rejection, test } from './kit.mjs';
 
 const chat = clientOf().chat.completions;
 
@@ -65,4 +65,13 @@ test('chat: logit_bias pulls a token up, and pushes one down', async () => {
   const [plain, forced] = [await ask({}), await ask({ 300: 100 })];
   assert.notEqual(forced, plain);
   assert.equal(await ask({ 300: -100 }), plain);
+});
+
+test('chat: tools are taken, and a forced call is refused', async () => {
+  const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } } }];
+  const answer = await chat.create({ model, messages: question, tools, tool_choice: 'auto', max_tokens: 4 });
+  assert.equal(typeof answer.choices[0].message.content, 'string');
+  const error = await rejection(chat.create({ model, messages: question, tools, tool_choice: 'required' }));
+  assert.equal(error.status, 400);
+  assert.equal(error.param, 'tool_choice');
 });

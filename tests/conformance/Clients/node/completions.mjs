@@ -28,3 +28,11 @@ test('completions: log-probabilities in the older shape', async () => {
   tokens.forEach((token, i) => assert.equal(top[i][token], values[i]));
   assert.equal(offsets[1] - offsets[0], tokens[0].length);
 });
+
+test('completions: echo brings the prompt back before the text', async () => {
+  const plain = await completions.create({ model, prompt, max_tokens: 4, temperature: 0 });
+  const echoed = await completions.create({ model, prompt, max_tokens: 4, temperature: 0, echo: true });
+  assert.equal(echoed.choices[0].text, prompt + plain.choices[0].text);
+  const only = await completions.create({ model, prompt, max_tokens: 0, echo: true });
+  assert.equal(only.choices[0].text, prompt);
+});

@@ -60,3 +60,13 @@ test('errors: the client\'s timeout ends the sequences as well', async () => {
   await idle();
   assert.equal(await metric('vllm:num_requests_running'), 0);
 });
+
+test('errors: a wrong key is an AuthenticationError', async () => {
+  for (const apiKey of ['sk-wrong', ' ']) {
+    const error = await rejection(clientOf(busySilo, { apiKey }).models.list());
+    assert.ok(error instanceof OpenAI.AuthenticationError);
+    assert.equal(error.status, 401);
+    assert.equal(error.code, 'invalid_api_key');
+  }
+  assert.equal((await clientOf(busySilo).models.list()).data.length, 1);
+});

@@ -7,8 +7,9 @@ export const question = [{ role: 'user', content: 'What is the capital of France
 /** One that anybody may ask. */
 export const openSilo = process.env.GRANARY_OPEN;
 
-/** One that takes a single request at a time. */
+/** One that takes a single request at a time, of those who have its key. */
 export const busySilo = process.env.GRANARY_BUSY;
+export const busyKey = process.env.GRANARY_BUSY_KEY;
 
 /** Cases in the order in which they were declared: { name, run }. */
 export const cases = [];
@@ -20,7 +21,7 @@ export function test(name, run) {
 
 /** Without retries: what a server says once is what a case is about. */
 export function clientOf(silo = openSilo, options = {}) {
-  return new OpenAI({ baseURL: `${silo}/v1`, apiKey: 'none', maxRetries: 0, timeout: 30_000, ...options });
+  return new OpenAI({ baseURL: `${silo}/v1`, apiKey: silo === busySilo ? busyKey : 'none', maxRetries: 0, timeout: 30_000, ...options });
 }
 
 /** The sum of a metric over its labels. */
