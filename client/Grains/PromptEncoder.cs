@@ -65,7 +65,19 @@ internal static class PromptEncoder
         };
         if (turn.Name is { } name) message["name"] = name;
         if (turn.ToolCallId is { } call) message["tool_call_id"] = call;
-        if (turn.ToolCalls is { } calls) message["tool_calls"] = calls.DeepClone();
+        if (turn.ToolCalls is { } calls) message["tool_calls"] = Calls(calls);
         return message;
+    }
+
+    private static JsonNode Calls(JsonArray calls)
+    {
+        var copy = calls.DeepClone();
+        foreach (var call in copy.AsArray())
+        {
+            if (call?["function"] is JsonObject function && function["arguments"] is JsonValue value && value.TryGetValue(out string? text))
+                function["arguments"] = ToolArguments.Parse(text);
+        }
+
+        return copy;
     }
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Granary.Text.Templates;
 
 namespace Granary.Silo.Gateway;
 
@@ -80,25 +81,8 @@ internal static class ChatMessages
         result["function"] = new JsonObject
         {
             ["name"] = function.GetString("name", MaxName) ?? throw function.Missing("name", "a string"),
-            ["arguments"] = ReadArguments(function),
+            ["arguments"] = ToolArguments.Parse(function.GetString("arguments", int.MaxValue) ?? ""),
         };
         return result;
-    }
-
-    /// <remarks>OpenAI writes them as a string of JSON; templates that write them anew would quote the quotes.</remarks>
-    private static JsonNode ReadArguments(RequestFields function)
-    {
-        if (function.GetString("arguments", int.MaxValue) is not { Length: > 0 } text) return new JsonObject();
-        try
-        {
-            using var document = JsonDocument.Parse(text);
-            if (document.RootElement.ValueKind == JsonValueKind.Object) return RequestText.ReadJson(function.PathOf("arguments"), document.RootElement)!;
-        }
-        catch (JsonException)
-        {
-            // Models write what they write: as text then.
-        }
-
-        return JsonValue.Create(text);
     }
 }

@@ -66,12 +66,12 @@ internal sealed class ChatShape(GenerationPlan plan) : ResponseShape(plan)
         foreach (var (id, logprobs) in tokens)
         {
             json.WriteStartObject();
-            WriteToken(json, id, logprobs.Chosen);
+            TokenText.WriteFields(json, Plan.Model.Tokenizer, id, logprobs.Chosen);
             json.WriteStartArray("top_logprobs"u8);
             for (var i = 0; i < logprobs.TopTokenIds.Length; i++)
             {
                 json.WriteStartObject();
-                WriteToken(json, logprobs.TopTokenIds[i], logprobs.Top[i]);
+                TokenText.WriteFields(json, Plan.Model.Tokenizer, logprobs.TopTokenIds[i], logprobs.Top[i]);
                 json.WriteEndObject();
             }
 
@@ -82,22 +82,5 @@ internal sealed class ChatShape(GenerationPlan plan) : ResponseShape(plan)
         json.WriteEndArray();
         json.WriteNull("refusal"u8);
         json.WriteEndObject();
-    }
-
-    private void WriteToken(Utf8JsonWriter json, int id, float logprob)
-    {
-        var token = TokenText.Of(Plan.Model.Tokenizer, id);
-        json.WriteString("token"u8, token.Text);
-        json.WriteNumber("logprob"u8, TokenText.Finite(logprob));
-        if (token.IsWhole)
-        {
-            json.WriteStartArray("bytes"u8);
-            foreach (var value in System.Text.Encoding.UTF8.GetBytes(token.Text)) json.WriteNumberValue(value);
-            json.WriteEndArray();
-        }
-        else
-        {
-            json.WriteNull("bytes"u8);
-        }
     }
 }

@@ -71,7 +71,7 @@ internal sealed class CompletionShape(GenerationPlan plan) : ResponseShape(plan)
         var tokenizer = Plan.Model.Tokenizer;
         json.WriteStartObject("logprobs"u8);
         json.WriteStartArray("tokens"u8);
-        foreach (var (id, _) in tokens) json.WriteStringValue(TokenText.Of(tokenizer, id).Text);
+        foreach (var (id, _) in tokens) json.WriteStringValue(TokenText.Of(tokenizer, id));
         json.WriteEndArray();
         json.WriteStartArray("token_logprobs"u8);
         foreach (var (_, logprobs) in tokens)
@@ -97,7 +97,7 @@ internal sealed class CompletionShape(GenerationPlan plan) : ResponseShape(plan)
         foreach (var (id, _) in tokens)
         {
             json.WriteNumberValue(offset);
-            offset += TokenText.Of(tokenizer, id).Text.Length;
+            offset += TokenText.Of(tokenizer, id).Length;
         }
 
         json.WriteEndArray();
@@ -111,7 +111,7 @@ internal sealed class CompletionShape(GenerationPlan plan) : ResponseShape(plan)
         json.WriteStartObject();
         for (var i = 0; i < logprobs.TopTokenIds.Length; i++)
         {
-            var text = TokenText.Of(Plan.Model.Tokenizer, logprobs.TopTokenIds[i]).Text;
+            var text = TokenText.Of(Plan.Model.Tokenizer, logprobs.TopTokenIds[i]);
             if (written.Add(text)) json.WriteNumber(text, TokenText.Finite(logprobs.Top[i]));
         }
 

@@ -36,7 +36,7 @@ internal sealed class RequestBody(IOptions<GranaryOptions> options)
         }
         catch (InvalidOperationException)
         {
-            // Comparing names for duplicates reads them.
+            // Looking for a field that is there twice reads every name, and an escape in one is half a character.
             throw ApiException.InvalidBody("The body has a field whose name is not valid Unicode text.");
         }
         catch (ConnectionResetException)

@@ -66,7 +66,7 @@ internal sealed class TokenEndpoints(RequestBody body, ModelField models, Concur
         if (tokens.WithTexts)
         {
             json.WriteStartArray("token_strs"u8);
-            foreach (var id in tokens.Ids) json.WriteStringValue(TokenText.Of(tokens.Model.Tokenizer, id).Text);
+            foreach (var id in tokens.Ids) json.WriteStringValue(TokenText.Of(tokens.Model.Tokenizer, id));
             json.WriteEndArray();
         }
         else

@@ -24,7 +24,7 @@ public sealed class ApiKeyTests
             await File.WriteAllTextAsync(file, $"# keys\n\n{Second}\n");
             await using var silo = await RunningSilo.StartAsync(
                 new() { ["Granary:Gateway:ApiKeys:0"] = First, ["Granary:Gateway:ApiKeysFile"] = file, ["Logging:LogLevel:Default"] = "Trace" },
-                services => services.AddSingleton<ILoggerProvider>(logs), waitForModels: false);
+                services => services.AddSingleton<ILoggerProvider>(logs));
 
             foreach (var wrong in (string?[])[null, "", First, $"Basic {First}", "Bearer", "Bearer ", $"Bearer {First}x", $"Bearer {First[..^1]}", "Bearer " + new string('x', 9000)])
             {
@@ -109,9 +109,9 @@ public sealed class ApiKeyTests
     [Fact]
     public async Task Cors_IsOff_UnlessOriginsAreNamed()
     {
-        await using var closed = await RunningSilo.StartAsync(waitForModels: false);
+        await using var closed = await RunningSilo.StartAsync();
         await using var open = await RunningSilo.StartAsync(
-            new() { ["Granary:Gateway:CorsOrigins:0"] = "https://example.org", ["Granary:Gateway:ApiKeys:0"] = First }, waitForModels: false);
+            new() { ["Granary:Gateway:CorsOrigins:0"] = "https://example.org", ["Granary:Gateway:ApiKeys:0"] = First });
 
         Assert.Null(await AllowedAsync(closed, "https://example.org"));
         Assert.Equal("https://example.org", await AllowedAsync(open, "https://example.org"));

@@ -81,6 +81,7 @@ public sealed class RefusalTests(SiloFixture fixture)
     [InlineData("documents", "5", "documents", "5")]
     [InlineData("documents", "[5]", "documents", "documents[0]")]
     [InlineData("chat_template_kwargs", "[]", "chat_template_kwargs", "list of 0")]
+    [InlineData("chat_template_kwargs", "{\"a\":\"\\ud800\"}", "chat_template_kwargs", "Unicode")]
     [InlineData("chat_template", "\"{{ messages }}\"", "chat_template", "own template")]
     [InlineData("add_generation_prompt", "1", "add_generation_prompt", "1")]
     [InlineData("continue_final_message", "\"x\"", "continue_final_message", "x")]
@@ -206,9 +207,9 @@ public sealed class RefusalTests(SiloFixture fixture)
     [InlineData("")]
     [InlineData("{")]
     [InlineData("{\"\\ud800odel\":\"x\"}")]
+    [InlineData("{\"chat_template_kwargs\":{\"\\ud800\":1}}")]
     [InlineData("[]")]
     [InlineData("{\"model\":\"tiny-assistant\",}")]
-    [InlineData("{\"chat_template_kwargs\":{\"\\ud800\":1}}")]
     public async Task NotAJsonObject_Is400(string body)
     {
         using var response = await _http.SendTextAsync(Api.Chat, body);

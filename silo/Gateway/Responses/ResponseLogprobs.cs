@@ -13,12 +13,12 @@ internal static class ResponseLogprobs
         foreach (var (id, logprobs) in tokens)
         {
             json.WriteStartObject();
-            WriteToken(json, tokenizer, id, logprobs.Chosen);
+            TokenText.WriteFields(json, tokenizer, id, logprobs.Chosen);
             json.WriteStartArray("top_logprobs"u8);
             for (var i = 0; i < logprobs.TopTokenIds.Length; i++)
             {
                 json.WriteStartObject();
-                WriteToken(json, tokenizer, logprobs.TopTokenIds[i], logprobs.Top[i]);
+                TokenText.WriteFields(json, tokenizer, logprobs.TopTokenIds[i], logprobs.Top[i]);
                 json.WriteEndObject();
             }
 
@@ -26,15 +26,6 @@ internal static class ResponseLogprobs
             json.WriteEndObject();
         }
 
-        json.WriteEndArray();
-    }
-
-    private static void WriteToken(Utf8JsonWriter json, TextTokenizer tokenizer, int id, float logprob)
-    {
-        json.WriteString("token"u8, TokenText.Of(tokenizer, id).Text);
-        json.WriteNumber("logprob"u8, TokenText.Finite(logprob));
-        json.WriteStartArray("bytes"u8);
-        foreach (var value in tokenizer.BytesOf(id).Span) json.WriteNumberValue(value);
         json.WriteEndArray();
     }
 }

@@ -1,5 +1,5 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
+using Granary.Text.Templates;
 
 namespace Granary.Silo.Gateway.Responses;
 
@@ -47,24 +47,8 @@ internal static class ResponseMessages
     {
         ["id"] = (string)item["call_id"]!,
         ["type"] = "function",
-        ["function"] = new JsonObject { ["name"] = (string)item["name"]!, ["arguments"] = Arguments((string)item["arguments"]!) },
+        ["function"] = new JsonObject { ["name"] = (string)item["name"]!, ["arguments"] = ToolArguments.Parse((string)item["arguments"]!) },
     };
-
-    /// <summary>Templates write arguments as JSON, so they are given the value; text that is no JSON object stays text.</summary>
-    private static JsonNode Arguments(string text)
-    {
-        try
-        {
-            using var document = JsonDocument.Parse(text);
-            if (document.RootElement.ValueKind == JsonValueKind.Object) return RequestText.ReadJson("input", document.RootElement)!;
-        }
-        catch (JsonException)
-        {
-            // A model wrote it; it goes back as it was.
-        }
-
-        return text;
-    }
 
     /// <summary>Templates know the older name of the developer's role.</summary>
     private static string Role(JsonObject item) => (string)item["role"]! is var role && role == "developer" ? "system" : role;

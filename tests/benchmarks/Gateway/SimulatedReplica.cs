@@ -14,7 +14,7 @@ internal static class SimulatedReplica
 
     public static IInferenceEngine Start(TimeSpan step, StepLog log)
     {
-        var device = new SimulatedDevice { VocabularySize = Prompt.Vocabulary, KvBlockCount = 1 << 16, PerStep = step };
+        var device = new SimulatedDevice { VocabularySize = Prompt.Vocabulary, KvBlockCount = 1 << 16, MaxLogitRows = MaxRunning, PerStep = step };
         var options = new EngineOptions { MaxTokensPerStep = 16_384, MaxRunningSequences = MaxRunning, MaxQueuedSequences = MaxRunning };
         return new LoggedEngine(InferenceEngine.Start(options, new LoggedExecutor(new SimulatedExecutor(device), log)), log);
     }
