@@ -209,6 +209,10 @@ public sealed class LoadArithmeticTests
 
     private static RequestOutcome Outcome(int index, double first, double end, double[] gaps) => new(index, TimeSpan.Zero, TimeSpan.Zero)
     {
-        FirstToken = TimeSpan.FromMilliseconds(first), EndToEnd = TimeSpan.FromMilliseconds(end), Decoding = TimeSpan.FromSeconds(gaps.Sum()), Gaps = gaps, Frames = gaps.Length + 1,
+        FirstToken = TimeSpan.FromMilliseconds(first),
+        EndToEnd = TimeSpan.FromMilliseconds(end),
+        Decoding = TimeSpan.FromSeconds(gaps.Sum()),
+        Gaps = gaps,
+        Frames = gaps.Length + 1,
     };
 }

@@ -54,7 +54,12 @@ internal sealed class ScriptedServer(Func<ScriptedRequest, CancellationToken, Ta
 
     private static string Frame(JsonArray choices, JsonObject? usage = null) => new JsonObject
     {
-        ["id"] = "chat-1", ["object"] = "chat.completion.chunk", ["created"] = 1_700_000_000, ["model"] = "toy", ["choices"] = choices, ["usage"] = usage,
+        ["id"] = "chat-1",
+        ["object"] = "chat.completion.chunk",
+        ["created"] = 1_700_000_000,
+        ["model"] = "toy",
+        ["choices"] = choices,
+        ["usage"] = usage,
     }.ToJsonString();
 
     /// <summary>A read never gives parts of two events, so the reader has dealt with the one before when it asks for the next.</summary>

@@ -139,7 +139,10 @@ public sealed class TextCommandTests
         var output = new Pipe();
         var context = new CliContext
         {
-            Input = input.Reader.AsStream(), Output = output.Writer.AsStream(), Error = TextWriter.Null, Time = TimeProvider.System,
+            Input = input.Reader.AsStream(),
+            Output = output.Writer.AsStream(),
+            Error = TextWriter.Null,
+            Time = TimeProvider.System,
         };
         var answering = JsonLines.AnswerAsync(context, (line, json) => json.WriteString("text"u8, JsonLines.Text(line, "text")));
         using var answers = new StreamReader(output.Reader.AsStream());
@@ -158,7 +161,10 @@ public sealed class TextCommandTests
         using var output = new MemoryStream();
         var context = new CliContext
         {
-            Input = new MemoryStream(Encoding.UTF8.GetBytes(input)), Output = output, Error = TextWriter.Null, Time = TimeProvider.System,
+            Input = new MemoryStream(Encoding.UTF8.GetBytes(input)),
+            Output = output,
+            Error = TextWriter.Null,
+            Time = TimeProvider.System,
         };
         var good = await JsonLines.AnswerAsync(context, (line, json) => json.WriteString("text"u8, JsonLines.Text(line, "text")), maxLineBytes);
         return (good, [.. Encoding.UTF8.GetString(output.ToArray()).Split('\n')[..^1].Select(line => JsonNode.Parse(line)!.AsObject())]);
