@@ -16,7 +16,6 @@ internal static class GatewayRoutes
         services.AddSingleton<ModelField>();
         services.AddSingleton<RequestBody>();
         services.AddSingleton<PlanReader>();
-        services.AddSingleton<TokenLane>();
         services.AddSingleton<GenerationRunner>();
         services.AddSingleton<ConcurrencyLimit>();
         services.AddSingleton<GenerationEndpoint>();

@@ -6,7 +6,7 @@ using Granary.Silo.Metrics;
 namespace Granary.Silo.Gateway;
 
 /// <summary>Generates a plan's choices, side by side, and hands them to a sink as text.</summary>
-internal sealed class GenerationRunner(IGenerationClient client, TokenLane lane, RequestMetrics metrics, TimeProvider time)
+internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics metrics, TimeProvider time)
 {
     /// <returns>How each choice ended, by index.</returns>
     /// <exception cref="ApiException">Deadline or failure; other choices have been cancelled.</exception>
@@ -51,8 +51,8 @@ internal sealed class GenerationRunner(IGenerationClient client, TokenLane lane,
         {
             var next = chunks.MoveNextAsync();
             var unsent = begun && !next.IsCompleted ? await TryFlushAsync(sink, cancellationToken) : null;
-            // Waited for also where nobody reads any more: only a stream at rest can be disposed. The first token comes by the thread pool; from then on whoever completes the wait is on the lane already.
-            var hasNext = await next.ConfigureAwait(false);
+            // Waited for also where nobody reads any more: only a stream at rest can be disposed.
+            var hasNext = await next;
             if (unsent is not null) ExceptionDispatchInfo.Throw(unsent);
             if (!hasNext) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
             var chunk = chunks.Current;
@@ -70,10 +70,6 @@ internal sealed class GenerationRunner(IGenerationClient client, TokenLane lane,
                 var progress = new ChoiceProgress(text.GeneratedTokens, text.CachedPromptTokens);
                 await sink.WriteAsync(new(choice, delta, id, logprobs, progress, text.FinishReason is not null), cancellationToken);
             }
-
-            if (lane.IsCurrent || text.FinishReason is not null) continue;
-            await sink.FlushAsync(cancellationToken);
-            await lane.EnterAsync();
         }
 
         var end = new ChoiceEnd(

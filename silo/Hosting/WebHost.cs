@@ -14,8 +14,6 @@ internal static class WebHost
         ListenAddresses.RefuseOpen(urls, GranaryHost.Read(builder.Configuration).Gateway);
         configure?.Invoke(builder.Services);
         builder.WebHost.UseKestrelCore().UseUrls(urls);
-        // Frames go out on the thread that wrote them, and requests begin on the one that read them: no second queue. Nothing of the gateway blocks a thread.
-        builder.WebHost.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = true);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
         var app = builder.Build();
         app.MapGranaryGateway();

@@ -76,8 +76,7 @@ public sealed class FoundTests(SiloFixture fixture)
         using var body = JsonDocument.Parse(Api.ChatBody("Hi", ("stream", true)).ToJsonString());
         var plan = fixture.Silo.Services.GetRequiredService<PlanReader>().ReadChat(body.RootElement, arrived: 0);
         var client = new SlowSecondToken();
-        var runner = new GenerationRunner(
-            client, fixture.Silo.Services.GetRequiredService<TokenLane>(), fixture.Silo.Services.GetRequiredService<RequestMetrics>(), TimeProvider.System);
+        var runner = new GenerationRunner(client, fixture.Silo.Services.GetRequiredService<RequestMetrics>(), TimeProvider.System);
         var reader = new GoneReader();
 
         var running = runner.RunAsync(plan, reader, CancellationToken.None);
