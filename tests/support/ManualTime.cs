@@ -1,13 +1,15 @@
 namespace Granary.Tests.Support;
 
-/// <summary>Time that passes only when a test says so.</summary>
+/// <summary>Time that passes only when a test says so; timers fire on the thread that advances it.</summary>
 public sealed class ManualTime : TimeProvider
 {
     private readonly Lock _gate = new();
     private readonly List<ManualTimer> _timers = [];
-    private readonly List<(int Count, TaskCompletionSource Reached)> _waiters = [];
-    private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private readonly List<(Func<bool> Holds, TaskCompletionSource Reached)> _waiters = [];
+    private DateTimeOffset _now = Start;
     private int _armed;
+
+    public static DateTimeOffset Start { get; } = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     /// <summary>Completes when somebody has begun to wait.</summary>
     public Task Armed => ArmedTimes(1);
@@ -23,17 +25,20 @@ public sealed class ManualTime : TimeProvider
         }
     }
 
-    /// <summary>Completes when timers have been set so many times, since the beginning.</summary>
-    public Task ArmedTimes(int count)
+    /// <summary>Timers that are set and have not fired.</summary>
+    public int ActiveTimers
     {
-        lock (_gate)
+        get
         {
-            if (_armed >= count) return Task.CompletedTask;
-            var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _waiters.Add((count, reached));
-            return reached.Task;
+            lock (_gate) return _timers.Count;
         }
     }
+
+    /// <summary>Completes when timers have been set so many times, since the beginning.</summary>
+    public Task ArmedTimes(int count) => Reached(() => _armed >= count);
+
+    /// <summary>Completes when somebody waits for this moment, counted from <see cref="Start"/>.</summary>
+    public Task ArmedFor(TimeSpan moment) => Reached(() => _timers.Exists(timer => timer.Due == Start + moment));
 
     public override DateTimeOffset GetUtcNow()
     {
@@ -44,11 +49,21 @@ public sealed class ManualTime : TimeProvider
 
     public void Advance(TimeSpan by)
     {
+        DateTimeOffset to;
+        lock (_gate) to = _now + by;
+        AdvanceTo(to - Start);
+    }
+
+    /// <param name="moment">Counted from <see cref="Start"/>; not before now.</param>
+    public void AdvanceTo(TimeSpan moment)
+    {
         List<ManualTimer> due;
         lock (_gate)
         {
-            _now += by;
-            due = _timers.FindAll(timer => timer.Due <= _now);
+            var to = Start + moment;
+            if (to < _now) throw new ArgumentOutOfRangeException(nameof(moment), moment, $"Time would go back from {_now - Start}.");
+            _now = to;
+            due = _timers.FindAll(timer => timer.Due <= to);
             _timers.RemoveAll(due.Contains);
         }
 
@@ -60,6 +75,17 @@ public sealed class ManualTime : TimeProvider
         var timer = new ManualTimer(this, callback, state);
         timer.Change(dueTime, period);
         return timer;
+    }
+
+    private Task Reached(Func<bool> holds)
+    {
+        lock (_gate)
+        {
+            if (holds()) return Task.CompletedTask;
+            var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiters.Add((holds, reached));
+            return reached.Task;
+        }
     }
 
     /// <summary>Fires once; nothing under test uses a period.</summary>
@@ -78,10 +104,8 @@ public sealed class ManualTime : TimeProvider
                 Due = time._now + dueTime;
                 time._timers.Add(this);
                 time._armed++;
-                foreach (var (count, reached) in time._waiters)
-                {
-                    if (count <= time._armed) reached.TrySetResult();
-                }
+                foreach (var (_, reached) in time._waiters.Where(waiter => waiter.Holds())) reached.TrySetResult();
+                time._waiters.RemoveAll(waiter => waiter.Reached.Task.IsCompleted);
             }
 
             return true;

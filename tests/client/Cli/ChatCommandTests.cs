@@ -2,6 +2,7 @@ using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
 using Granary.Client.Cli.CommandLine;
+using Granary.Tests.Support;
 
 namespace Granary.Tests.Client.Cli;
 

@@ -65,10 +65,10 @@ public sealed class LoadRunnerTests
         });
         var settings = Settings() with { Concurrency = null, Rate = 10, Arrivals = Arrivals.Constant, MaxConnections = 1, Requests = 3, Rows = true };
         var running = RunAsync(settings, server);
-        await _time.Armed(Ms(100));
+        await _time.ArmedFor(Ms(100));
         _time.AdvanceTo(Ms(100));
         await came[0].Task;
-        await _time.Armed(Ms(200)); // The next arrival is waited for while the first is under way.
+        await _time.ArmedFor(Ms(200)); // The next arrival is waited for while the first is under way.
         _time.AdvanceTo(Ms(1100));
         answers[0].SetResult(Answer());
         await came[1].Task;
@@ -99,7 +99,7 @@ public sealed class LoadRunnerTests
         var running = RunAsync(Settings() with { Concurrency = null, Rate = 10, Arrivals = Arrivals.Constant, Duration = Ms(250) }, server);
         foreach (var due in (double[])[100, 200])
         {
-            await _time.Armed(Ms(due));
+            await _time.ArmedFor(Ms(due));
             _time.AdvanceTo(Ms(due));
             await came[(int)(due / 100) - 1].Task;
         }
@@ -203,7 +203,7 @@ public sealed class LoadRunnerTests
         var running = RunAsync(settings, server, stop.Token);
         for (var second = 1; open && second <= 2; second++)
         {
-            await _time.Armed(TimeSpan.FromSeconds(second));
+            await _time.ArmedFor(TimeSpan.FromSeconds(second));
             _time.AdvanceTo(TimeSpan.FromSeconds(second));
         }
 

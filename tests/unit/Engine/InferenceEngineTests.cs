@@ -65,7 +65,7 @@ public sealed class InferenceEngineTests
     [Fact]
     public async Task Deadline_WhileReaderIsAway_EndsTheIdleSequence()
     {
-        var clock = new ManualClock();
+        var clock = new ManualTime();
         await using var engine = InferenceEngine.Start(new() { MaxBufferedTokens = 2 }, new SimulatedExecutor(new()), clock);
         var handle = engine.Submit(EngineHarness.Request(Prompt, 100) with { Deadline = clock.GetUtcNow().AddSeconds(5) });
         var other = engine.Submit(EngineHarness.Request(Prompt, 2));
@@ -84,7 +84,7 @@ public sealed class InferenceEngineTests
     [Fact]
     public async Task Deadline_PassedAtSubmission_EndsWithoutAStep()
     {
-        var clock = new ManualClock();
+        var clock = new ManualTime();
         await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new()), clock);
 
         var tokens = await engine.Submit(EngineHarness.Request(Prompt, 9) with { Deadline = clock.GetUtcNow() }).ReadAll();
@@ -193,7 +193,7 @@ public sealed class InferenceEngineTests
     [Fact]
     public async Task Load_AfterSteps_HasMeasuredTimesAndCounters()
     {
-        var clock = new ManualClock();
+        var clock = new ManualTime();
         var device = new SimulatedDevice { PerStep = TimeSpan.FromMilliseconds(10), PerPrefillToken = TimeSpan.FromMilliseconds(2) };
         await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(device, clock.Advance), clock);
 
