@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Granary.Client;
 using Granary.Text.Templates;
 
 namespace Granary.Silo.Gateway;
@@ -8,7 +9,6 @@ namespace Granary.Silo.Gateway;
 internal static class ChatMessages
 {
     private const string Name = "messages";
-    private const int MaxMessages = 4096;
     private const int MaxParts = 4096;
     private const int MaxCalls = 128;
     private const int MaxName = 256;
@@ -17,7 +17,7 @@ internal static class ChatMessages
     /// <exception cref="ApiException">A message is not one.</exception>
     public static JsonArray Read(RequestFields fields)
     {
-        var list = fields.GetObjects(Name, 1, MaxMessages) ?? throw fields.Missing(Name, "a list of messages");
+        var list = fields.GetObjects(Name, 1, GenerationLimits.MaxMessages) ?? throw fields.Missing(Name, "a list of messages");
         return new JsonArray([.. list.Select(ReadOne)]);
     }
 

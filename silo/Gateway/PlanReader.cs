@@ -9,8 +9,6 @@ namespace Granary.Silo.Gateway;
 /// <summary>Turns a request's JSON into a plan, or refuses it by field, value and bound.</summary>
 internal sealed class PlanReader(ModelField models, IOptions<GranaryOptions> options, TimeProvider time)
 {
-    private const int DefaultCompletionTokens = 16; // OpenAI's.
-    private const int MaxCompletionLogprobs = 5;
     private readonly GatewayOptions _limits = options.Value.Gateway;
 
     /// <exception cref="ApiException">The request is refused.</exception>
@@ -41,8 +39,8 @@ internal sealed class PlanReader(ModelField models, IOptions<GranaryOptions> opt
         KnownFields.Completion(fields);
         var prompts = TextInputs.Read(fields, "prompt", model, _limits.MaxChoices, fields.GetBoolean("add_special_tokens", true));
         var echo = fields.GetBoolean("echo", false);
-        var length = new LengthFields("max_tokens", "prompt", DefaultCompletionTokens, AllowsNone: echo || !models.IsStrict);
-        var logprobs = fields.GetInteger("logprobs", 0, MaxCompletionLogprobs);
+        var length = new LengthFields("max_tokens", "prompt", GenerationLimits.DefaultCompletionTokens, AllowsNone: echo || !models.IsStrict);
+        var logprobs = fields.GetInteger("logprobs", 0, GenerationLimits.MaxCompletionLogprobs);
         var plan = WithBestOf(fields, Create(fields, model, prompts, length, logprobs, arrived)) with
         {
             Echo = echo ? [.. prompts.Select(prompt => prompt.TextOf(model))] : null,
@@ -114,7 +112,7 @@ internal sealed class PlanReader(ModelField models, IOptions<GranaryOptions> opt
     private static int? ReadChatLogprobs(RequestFields fields)
     {
         var wanted = fields.GetBoolean("logprobs", false);
-        var top = fields.GetInteger("top_logprobs", 0, SamplingFields.MaxTopLogprobs);
+        var top = fields.GetInteger("top_logprobs", 0, GenerationLimits.MaxTopLogprobs);
         if (top > 0 && !wanted) throw ApiException.Invalid("top_logprobs", $"top_logprobs is {top}; it needs logprobs to be true.");
         return wanted ? top ?? 0 : null;
     }

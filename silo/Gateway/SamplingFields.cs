@@ -8,10 +8,6 @@ namespace Granary.Silo.Gateway;
 /// <summary>Reads how tokens are chosen: OpenAI's fields and those that vLLM adds.</summary>
 internal static class SamplingFields
 {
-    public const int MaxTopLogprobs = 20;
-    private const int MaxLogitBias = 1024;
-    private const int MaxStopTokenIds = 256;
-
     /// <param name="maxTokens">Read by the caller, who knows the endpoint's name for it and the prompt's length.</param>
     /// <param name="topLogprobs">Null for none at all.</param>
     /// <param name="isStrict">Whether a bias that does nothing is refused where its key is no token id.</param>
@@ -70,7 +66,7 @@ internal static class SamplingFields
             }
 
             biases[id] = new RequestFields(value, Name + ".").GetFloat(key, -100, 100) ?? 0;
-            if (biases.Count > MaxLogitBias) throw ApiException.Invalid(Name, $"{Name} has more than {MaxLogitBias} entries.");
+            if (biases.Count > GenerationLimits.MaxLogitBias) throw ApiException.Invalid(Name, $"{Name} has more than {GenerationLimits.MaxLogitBias} entries.");
         }
 
         return biases.Count == 0 ? null : biases;
@@ -92,8 +88,8 @@ internal static class SamplingFields
     {
         const string Name = "stop_token_ids";
         if (!fields.TryGet(Name, out var value)) return null;
-        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > MaxStopTokenIds)
-            throw fields.Wrong(Name, value, $"a list of at most {MaxStopTokenIds} token ids");
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > GenerationLimits.MaxStopTokenIds)
+            throw fields.Wrong(Name, value, $"a list of at most {GenerationLimits.MaxStopTokenIds} token ids");
         return TokenIds.Read(Name, value, vocabulary);
     }
 }

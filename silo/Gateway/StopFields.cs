@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Granary.Client;
 
 namespace Granary.Silo.Gateway;
 
@@ -6,20 +7,18 @@ namespace Granary.Silo.Gateway;
 internal static class StopFields
 {
     private const string Name = "stop";
-    private const int MaxCount = 16;
-    private const int MaxLength = 512;
 
     public static string[] Read(RequestFields fields)
     {
         if (!fields.TryGet(Name, out var value)) return [];
         if (value.ValueKind == JsonValueKind.String) return [ReadOne(value)];
-        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > MaxCount)
-            throw fields.Wrong(Name, value, $"a string or a list of at most {MaxCount} strings");
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > GenerationLimits.MaxStops)
+            throw fields.Wrong(Name, value, $"a string or a list of at most {GenerationLimits.MaxStops} strings");
         return [.. value.EnumerateArray().Select(ReadOne)];
     }
 
     private static string ReadOne(JsonElement value) =>
-        value.ValueKind == JsonValueKind.String && RequestText.Read(Name, value) is { Length: > 0 and <= MaxLength } text
+        value.ValueKind == JsonValueKind.String && RequestText.Read(Name, value) is { Length: > 0 and <= GenerationLimits.MaxStopLength } text
             ? text
-            : throw ApiException.Invalid(Name, $"{Name} has an entry that is not a string of 1 to {MaxLength} characters.");
+            : throw ApiException.Invalid(Name, $"{Name} has an entry that is not a string of 1 to {GenerationLimits.MaxStopLength} characters.");
 }

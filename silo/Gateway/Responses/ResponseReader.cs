@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Granary.Client;
 using Granary.Grains;
 using Granary.Silo.Hosting;
 using Microsoft.Extensions.Options;
@@ -41,7 +42,7 @@ internal sealed class ResponseReader(
 
         var prompt = ResponsePrompt.Encode(model, instructions, items, tools.ForTemplate(), truncation == "auto", maxOutputTokens);
         var maxTokens = new LengthFields("max_output_tokens", "input", Fallback: null, AllowsNone: false).Read(fields, model, prompt.Length);
-        var topLogprobs = fields.GetInteger("top_logprobs", 0, SamplingFields.MaxTopLogprobs);
+        var topLogprobs = fields.GetInteger("top_logprobs", 0, GenerationLimits.MaxTopLogprobs);
         var logprobs = ResponseSettings.ReadIncludesLogprobs(fields) ? topLogprobs ?? 0 : (int?)null;
         var now = time.GetUtcNow();
         var plan = new ResponsePlan
