@@ -36,14 +36,17 @@ public interface IModelGrain : IGrainWithStringKey
 }
 
 /// <summary>How a model is to be served.</summary>
-/// <param name="Replicas">How many, spread over <paramref name="Workers"/> in turn.</param>
-/// <param name="Workers">Keys of the workers to use.</param>
+/// <param name="Replicas">How many; whole ones are spread over <paramref name="Workers"/> in turn, partitioned ones where the planner puts their shards.</param>
+/// <param name="Workers">Keys of the workers to use; for partitioned replicas empty means all of the cluster.</param>
 /// <param name="IntraOpThreadsPerReplica">Cores for each replica's engine.</param>
-/// <param name="KvBlocksPerReplica">KV blocks of each replica; 0 lets the worker choose.</param>
+/// <param name="KvBlocksPerReplica">KV blocks of each replica; 0 lets the worker, or the planner, choose.</param>
+/// <param name="Stages">Pipeline stages of each replica; 0 lets the planner choose.</param>
+/// <param name="Ranks">Tensor ranks of each stage; 0 lets the planner choose.</param>
 [GenerateSerializer, Immutable, Alias("granary.deployment-spec")]
 public sealed record DeploymentSpec(
     [property: Id(0)] int Replicas, [property: Id(1)] string[] Workers,
-    [property: Id(2)] int IntraOpThreadsPerReplica, [property: Id(3)] int KvBlocksPerReplica);
+    [property: Id(2)] int IntraOpThreadsPerReplica, [property: Id(3)] int KvBlocksPerReplica,
+    [property: Id(4)] int Stages = 1, [property: Id(5)] int Ranks = 1);
 
 /// <summary>A model's replicas.</summary>
 [GenerateSerializer, Immutable, Alias("granary.model-status")]

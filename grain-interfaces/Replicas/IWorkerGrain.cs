@@ -27,10 +27,12 @@ public interface IWorkerGrain : IGrainWithStringKey
 /// <param name="ReplicaId"><c>model/index</c>: the key of its <see cref="IReplicaGrain"/>.</param>
 /// <param name="Model">The served model's name; the silo knows where its files are.</param>
 /// <param name="IntraOpThreads">Cores of the device given to this replica's engine.</param>
-/// <param name="KvBlocks">KV blocks to reserve; 0 lets the worker choose from the memory it has.</param>
+/// <param name="KvBlocks">KV blocks to reserve; 0 lets the worker choose from the memory it has, which only a whole replica may.</param>
+/// <param name="Layout">How it is cut and where its shards go; null for a whole model on this worker. Threads and KV blocks are those of each shard.</param>
 [GenerateSerializer, Immutable, Alias("granary.replica-spec")]
 public sealed record ReplicaSpec(
-    [property: Id(0)] string ReplicaId, [property: Id(1)] string Model, [property: Id(2)] int IntraOpThreads, [property: Id(3)] int KvBlocks);
+    [property: Id(0)] string ReplicaId, [property: Id(1)] string Model, [property: Id(2)] int IntraOpThreads, [property: Id(3)] int KvBlocks,
+    [property: Id(4)] ReplicaLayout? Layout = null);
 
 /// <summary>A worker's device and load.</summary>
 [GenerateSerializer, Immutable, Alias("granary.worker-status")]

@@ -9,10 +9,11 @@ public sealed class DependencyTests
         ["Granary.Engine"] = [],
         ["Granary.Text"] = [],
         ["Granary.Engine.Onnx"] = ["Granary.Engine"],
+        ["Granary.Sharding"] = ["Granary.Engine"],
         ["Granary.Grains"] = ["Granary.GrainInterfaces", "Granary.Engine"],
         ["Granary.Client"] = ["Granary.GrainInterfaces", "Granary.Text"],
         ["Granary.Client.Cli"] = ["Granary.Client", "Granary.Text"],
-        ["Granary.Silo"] = ["Granary.GrainInterfaces", "Granary.Engine", "Granary.Engine.Onnx", "Granary.Text", "Granary.Grains", "Granary.Client"],
+        ["Granary.Silo"] = ["Granary.GrainInterfaces", "Granary.Engine", "Granary.Engine.Onnx", "Granary.Sharding", "Granary.Text", "Granary.Grains", "Granary.Client"],
     };
 
     public static TheoryData<string> ProductProjects() => [.. Allowed.Keys];
