@@ -236,7 +236,7 @@ public sealed class InferenceEngine : IInferenceEngine
         {
             var sequence = sampled[i];
             _sampled[i] = _sampler.Sample(
-                output.Logits(sequence.LastLogitRow), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
+                output, sequence.LastLogitRow, sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
         }
 
         return _sampled.AsSpan(0, sampled.Count);

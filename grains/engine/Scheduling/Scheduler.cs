@@ -41,7 +41,7 @@ internal sealed class Scheduler
         _maxRunning = Math.Min(Math.Min(options.MaxRunningSequences, options.MaxTokensPerStep), _maxLogitRows); // So that each advances.
         _cache = cache ?? new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching);
         _prefixWaits = new(_cache);
-        _writer = new(_maxTokens, _maxRunning, _maxLogitRows);
+        _writer = new(_maxTokens, _maxRunning, _maxLogitRows, shape.Summaries);
         _depth = shape.StepsInFlight;
     }
 
