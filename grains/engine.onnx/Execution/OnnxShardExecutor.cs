@@ -21,6 +21,7 @@ public sealed class OnnxShardExecutor : IShardExecutor
     private readonly StepBinding _binding;
     private readonly StepPlanCheck _check;
     private readonly RunOptions _runOptions = new();
+    private long _step;
     private (int Tokens, int Hidden, int Logits) _rows;
     private bool _disposed;
 
@@ -97,22 +98,41 @@ public sealed class OnnxShardExecutor : IShardExecutor
     /// <inheritdoc/>
     public void Execute(StepPlan plan)
     {
+        Load(plan);
+        Run();
+    }
+
+    /// <summary>Takes a step's plan, which is the caller's again on return.</summary>
+    /// <exception cref="StepFailedException">A field of it is out of bounds, or an earlier step failed.</exception>
+    internal void Load(StepPlan plan)
+    {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        if (_operators.Failure is { } earlier) throw new StepFailedException($"Step {plan.Step} cannot be computed: a sum over ranks failed before: {earlier.Message}", earlier);
+        if (_operators.Failure is { } earlier) throw Failed(plan.Step, earlier); // The ranks are no longer in step.
         _check.Check(plan);
-        _rows = default;
+        (_step, _rows) = (plan.Step, (plan.TokenCount, plan.HiddenCount, plan.LogitCount));
         try
         {
             _binding.Load(plan);
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw Failed(_step, exception);
+        }
+    }
+
+    /// <summary>Computes the step taken last.</summary>
+    /// <exception cref="StepFailedException">The device or a rank beside it failed.</exception>
+    internal void Run()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        try
+        {
             _binding.Run(_session, _runOptions);
         }
         catch (OnnxRuntimeException exception)
         {
-            var cause = _operators.Failure ?? exception;
-            throw new StepFailedException($"Step {plan.Step} failed: {cause.Message}", cause);
+            throw Failed(_step, _operators.Failure ?? exception);
         }
-
-        _rows = (plan.TokenCount, plan.HiddenCount, plan.LogitCount);
     }
 
     public void Dispose()
@@ -125,6 +145,8 @@ public sealed class OnnxShardExecutor : IShardExecutor
         _runOptions.Dispose();
         _cache.Dispose();
     }
+
+    private static StepFailedException Failed(long step, Exception cause) => new($"Step {step} failed: {cause.Message}", cause);
 
     private static void CheckGraph(InferenceSession session, ModelDescription model)
     {

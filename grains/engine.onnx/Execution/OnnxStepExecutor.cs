@@ -8,8 +8,10 @@ namespace Granary.Engine.Onnx.Execution;
 public sealed class OnnxStepExecutor : IStepExecutor
 {
     private readonly OnnxShardExecutor _shard;
+    private readonly ShardOutput _output;
+    private long? _begun;
 
-    private OnnxStepExecutor(OnnxShardExecutor shard) => _shard = shard;
+    private OnnxStepExecutor(OnnxShardExecutor shard) => (_shard, _output) = (shard, new ShardOutput(shard));
 
     public ExecutorShape Shape => _shard.Shape.Whole;
 
@@ -27,11 +29,33 @@ public sealed class OnnxStepExecutor : IStepExecutor
             : new OnnxStepExecutor(OnnxShardExecutor.Open(modelDirectory, options));
 
     /// <inheritdoc/>
-    public StepOutput Execute(StepPlan plan)
+    public void Begin(StepPlan plan)
     {
-        _shard.Execute(plan);
-        return new StepOutput(_shard.WritableHidden, _shard.WritableLogits);
+        if (_begun is { } step) throw new InvalidOperationException($"Step {step} has not ended.");
+        _shard.Load(plan);
+        _begun = plan.Step;
+    }
+
+    /// <inheritdoc/>
+    public StepOutput End()
+    {
+        if (_begun is null) throw new InvalidOperationException("No step has begun.");
+        _begun = null;
+        _shard.Run();
+        return _output;
     }
 
     public void Dispose() => _shard.Dispose();
+
+    /// <summary>The memory that the session wrote.</summary>
+    private sealed class ShardOutput(OnnxShardExecutor shard) : StepOutput
+    {
+        public override Span<float> Hidden => shard.WritableHidden;
+
+        public override Span<float> Logits(int row)
+        {
+            var columns = shard.Shape.Whole.VocabularySize;
+            return shard.WritableLogits.Slice(row * columns, columns);
+        }
+    }
 }

@@ -134,12 +134,14 @@ internal sealed unsafe class StepBinding : IDisposable
 
         public Span<int> Integers(int length)
         {
+            ObjectDisposedException.ThrowIf(_memory is null, this);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(length, capacity);
             return new(_memory, length);
         }
 
         public Span<float> Floats(int rows, int columns)
         {
+            ObjectDisposedException.ThrowIf(_memory is null, this);
             var length = checked(rows * columns);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(length, capacity);
             return new(_memory, length);
