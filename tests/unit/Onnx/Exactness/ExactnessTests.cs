@@ -13,8 +13,8 @@ namespace Granary.Tests.Unit.Onnx.Exactness;
 /// </summary>
 public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture<ExactnessTests.Models>
 {
-    private const string TinyAssistant = "tiny-assistant";
-    private const string Stories260K = "stories260K";
+    internal const string TinyAssistant = "tiny-assistant";
+    internal const string Stories260K = "stories260K";
     private const string Whole = "1x1";
 
     /// <summary>Plans of shards besides the whole: stages × ranks.</summary>
