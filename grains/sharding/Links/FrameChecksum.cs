@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -61,19 +60,6 @@ internal struct FrameChecksum
 
     private void AddBlocks(ReadOnlySpan<byte> bytes)
     {
-        if (!BitConverter.IsLittleEndian)
-        {
-            for (; bytes.Length > 0; bytes = bytes[BlockBytes..])
-            {
-                _a = BitOperations.Crc32C(_a, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-                _b = BitOperations.Crc32C(_b, BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]));
-                _c = BitOperations.Crc32C(_c, BinaryPrimitives.ReadUInt64LittleEndian(bytes[16..]));
-                _d = BitOperations.Crc32C(_d, BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..]));
-            }
-
-            return;
-        }
-
         var (a, b, c, d) = (_a, _b, _c, _d);
         var words = MemoryMarshal.Cast<byte, ulong>(bytes);
         for (var i = 0; i + 3 < words.Length; i += 4)

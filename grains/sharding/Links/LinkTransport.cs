@@ -17,6 +17,7 @@ public sealed class LinkTransport : ILinkTransport
     /// <exception cref="ArgumentException">An option is out of its bounds.</exception>
     public LinkTransport(LinkOptions options, TimeProvider time)
     {
+        if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException("Tensors travel as they lie in memory, which is little-endian on the wire.");
         Validate(options);
         _options = options;
         _time = time;
@@ -100,6 +101,7 @@ public sealed class LinkTransport : ILinkTransport
 
         if (options.ConnectTimeout <= TimeSpan.Zero) throw new ArgumentException($"{nameof(options.ConnectTimeout)} is {options.ConnectTimeout}, more than 0.", nameof(options));
         if (options.MaxFrameBytes is < 1 or > 1 << 30) throw new ArgumentException($"{nameof(options.MaxFrameBytes)} is {options.MaxFrameBytes}, 1 to {1 << 30}.", nameof(options));
-        if (options.Credits is < 1 or > 1024) throw new ArgumentException($"{nameof(options.Credits)} is {options.Credits}, 1 to 1024.", nameof(options));
+        // Two, as a rank sends one chunk ahead of the one it awaits.
+        if (options.Credits is < 2 or > 1024) throw new ArgumentException($"{nameof(options.Credits)} is {options.Credits}, 2 to 1024.", nameof(options));
     }
 }

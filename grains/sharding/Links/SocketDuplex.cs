@@ -177,7 +177,11 @@ internal sealed class SocketDuplex : ByteDuplex
 
             bytes = bytes[sent..];
             if (error == SocketError.WouldBlock) WaitForRoom();
-            else if (error is not (SocketError.Success or SocketError.Interrupted)) return Fail(error);
+            else if (error is not (SocketError.Success or SocketError.Interrupted))
+            {
+                Note(error); // What the peer said before it left can still be read.
+                return false;
+            }
         }
 
         return true;
@@ -189,7 +193,12 @@ internal sealed class SocketDuplex : ByteDuplex
         bool alone;
         lock (_gate)
         {
-            if (_aside.Count > _maxAside) Fail($"the peer sent {_aside.Count} bytes ahead of its credits, at most {_maxAside}");
+            if (_aside.Count > _maxAside)
+            {
+                _error ??= $"the peer sent {_aside.Count} bytes ahead of its credits, at most {_maxAside}";
+                Abort();
+            }
+
             alone = !_receiving && _waitingReaders == 0 && !_ended && !_aborted;
             _receiving |= alone;
         }
@@ -242,7 +251,7 @@ internal sealed class SocketDuplex : ByteDuplex
         if (error is SocketError.WouldBlock or SocketError.Interrupted) return -1;
         if (error != SocketError.Success)
         {
-            Fail(error);
+            Note(error);
             return 0;
         }
 
@@ -281,12 +290,5 @@ internal sealed class SocketDuplex : ByteDuplex
         }
     }
 
-    private bool Fail(SocketError error) => Fail(new SocketException((int)error).Message);
-
-    private bool Fail(string error)
-    {
-        _error ??= error;
-        Abort();
-        return false;
-    }
+    private void Note(SocketError error) => _error ??= new SocketException((int)error).Message;
 }
