@@ -1,3 +1,4 @@
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
@@ -29,7 +30,10 @@ internal sealed class ModelReplica(string worker, ReplicaSpec spec, RetryClock r
     }
 
     /// <summary>The worker and the spec of the replica with this number.</summary>
-    public static (string Worker, ReplicaSpec Spec) Plan(string model, int index, DeploymentSpec deployment) =>
-        (deployment.Workers[index % deployment.Workers.Length],
-         new ReplicaSpec($"{model}/{index}", model, deployment.IntraOpThreadsPerReplica, deployment.KvBlocksPerReplica));
+    public static (string Worker, ReplicaSpec Spec) Plan(string model, int index, DeploymentSpec deployment)
+    {
+        var worker = deployment.Workers[index % deployment.Workers.Length];
+        return (worker, new ReplicaSpec(
+            GrainKeys.Replica(worker, model, index), model, deployment.IntraOpThreadsPerReplica, deployment.KvBlocksPerReplica));
+    }
 }
