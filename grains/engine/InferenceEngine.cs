@@ -125,9 +125,10 @@ public sealed class InferenceEngine : IInferenceEngine
                 {
                     PublishLoad();
                     var started = _time.GetTimestamp();
-                    var output = _executor.Execute(_plan);
+                    _executor.Begin(_plan);
+                    var output = _executor.End();
                     ReadPrompts(output);
-                    _scheduler.Complete(Sample(output.Logits));
+                    _scheduler.Complete(Sample(output));
                     _stepTimes.Record(_plan, _time.GetElapsedTime(started));
                     HandOut();
                 }
@@ -178,24 +179,26 @@ public sealed class InferenceEngine : IInferenceEngine
         foreach (var sequence in _scheduler.Planned)
         {
             if (sequence.Reading is not { } reading) continue;
-            var rows = reading.NeedsLogits
-                ? output.Logits[(sequence.FirstLogitRow * Info.VocabularySize)..]
-                : output.Hidden[(sequence.FirstHiddenRow * Info.HiddenSize)..];
-            var columns = reading.NeedsLogits ? Info.VocabularySize : Info.HiddenSize;
             var count = reading.RowsOf(sequence.Computed, sequence.Scheduled);
-            for (var i = 0; i < count; i++) reading.Take(rows.Slice(i * columns, columns), _sampler);
+            for (var i = 0; i < count; i++)
+            {
+                reading.Take(
+                    reading.NeedsLogits
+                        ? output.Logits(sequence.FirstLogitRow + i)
+                        : output.Hidden.Slice((sequence.FirstHiddenRow + i) * Info.HiddenSize, Info.HiddenSize),
+                    _sampler);
+            }
         }
     }
 
-    private ReadOnlySpan<SampledToken> Sample(Span<float> logits)
+    private ReadOnlySpan<SampledToken> Sample(StepOutput output)
     {
         var sampled = _scheduler.Sampled;
-        var columns = Info.VocabularySize;
         for (var i = 0; i < sampled.Count; i++)
         {
             var sequence = sampled[i];
             _sampled[i] = _sampler.Sample(
-                logits.Slice(sequence.LastLogitRow * columns, columns), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
+                output.Logits(sequence.LastLogitRow), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
         }
 
         return _sampled.AsSpan(0, sampled.Count);

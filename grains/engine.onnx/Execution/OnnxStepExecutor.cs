@@ -19,6 +19,7 @@ public sealed class OnnxStepExecutor : IStepExecutor
     private readonly StepBinding _binding;
     private readonly StepPlanCheck _check;
     private readonly RunOptions _runOptions = new();
+    private long? _begun;
     private bool _disposed;
 
     private OnnxStepExecutor(InferenceSession session, ModelDescription model, OnnxExecutorOptions options, int blockCount, int contextLength, bool isPrepacked)
@@ -73,21 +74,39 @@ public sealed class OnnxStepExecutor : IStepExecutor
     }
 
     /// <inheritdoc/>
-    public StepOutput Execute(StepPlan plan)
+    public void Begin(StepPlan plan)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_begun is { } step) throw new InvalidOperationException($"Step {step} has not ended.");
         _check.Check(plan);
         try
         {
             _binding.Load(plan);
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw Failed(plan.Step, exception);
+        }
+
+        _begun = plan.Step;
+    }
+
+    /// <inheritdoc/>
+    public StepOutput End()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var step = _begun ?? throw new InvalidOperationException("No step has begun.");
+        _begun = null;
+        try
+        {
             _binding.Run(_session, _runOptions);
         }
         catch (OnnxRuntimeException exception)
         {
-            throw new StepFailedException($"Step {plan.Step} failed: {exception.Message}", exception);
+            throw Failed(step, exception);
         }
 
-        return _binding.Output(plan);
+        return _binding;
     }
 
     public void Dispose()
@@ -99,6 +118,8 @@ public sealed class OnnxStepExecutor : IStepExecutor
         _runOptions.Dispose();
         _cache.Dispose();
     }
+
+    private static StepFailedException Failed(long step, OnnxRuntimeException exception) => new($"Step {step} failed: {exception.Message}", exception);
 
     private static int Blocks(int tokens) => (tokens + KvCacheMemory.BlockTokens - 1) / KvCacheMemory.BlockTokens;
 

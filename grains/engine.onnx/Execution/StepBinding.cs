@@ -8,7 +8,8 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 namespace Granary.Engine.Onnx.Execution;
 
 /// <summary>Native memory for a step's inputs and outputs, bound to a session; rebound only where a shape differs from the last step's.</summary>
-internal sealed unsafe class StepBinding : IDisposable
+/// <remarks>As a step's output it is the memory that the session wrote.</remarks>
+internal sealed unsafe class StepBinding : StepOutput, IDisposable
 {
     private readonly OrtIoBinding _binding;
     private readonly Tensor _tokens;
@@ -21,6 +22,8 @@ internal sealed unsafe class StepBinding : IDisposable
     private readonly Tensor _logits;
     private readonly List<OrtValue> _caches = [];
     private readonly ExecutorShape _shape;
+    private int _hiddenCount;
+    private int _logitCount;
 
     public StepBinding(
         InferenceSession session, ModelDescription model, ExecutorShape shape, KvCacheMemory cache, int maxTokens, int maxSequences, int maxTableWidth)
@@ -38,9 +41,18 @@ internal sealed unsafe class StepBinding : IDisposable
         BindCaches(model, cache);
     }
 
+    public override Span<float> Hidden => new(_hidden.Memory, checked(_hiddenCount * _shape.HiddenSize));
+
+    public override Span<float> Logits(int row)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)row, (uint)_logitCount, nameof(row));
+        return new((float*)_logits.Memory + (nint)row * _shape.VocabularySize, _shape.VocabularySize);
+    }
+
     /// <summary>Copies a plan's arrays and binds their shapes.</summary>
     public void Load(StepPlan plan)
     {
+        (_hiddenCount, _logitCount) = (plan.HiddenCount, plan.LogitCount);
         var tableWidth = plan.BlockTableWidth;
         _tokens.Write(plan.TokenIds.AsSpan(0, plan.TokenCount));
         _cumulative.Write(plan.CumulativeSequenceLengths.AsSpan(0, plan.SequenceCount + 1));
@@ -59,9 +71,6 @@ internal sealed unsafe class StepBinding : IDisposable
     }
 
     public void Run(InferenceSession session, RunOptions options) => session.RunWithBinding(options, _binding);
-
-    public StepOutput Output(StepPlan plan) => new(
-        new(_hidden.Memory, checked(plan.HiddenCount * _shape.HiddenSize)), new(_logits.Memory, checked(plan.LogitCount * _shape.VocabularySize)));
 
     public void Dispose()
     {

@@ -125,7 +125,7 @@ public sealed class InferenceEngineTests
     [Fact]
     public async Task Execute_GivesNaN_FaultsInsteadOfAToken()
     {
-        var executor = new ScriptedExecutor(new SimulatedExecutor(new())) { AfterStep = (_, logits) => logits[100] = float.NaN };
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new())) { AfterStep = (_, output) => output.Logits(0)[100] = float.NaN };
         await using var engine = InferenceEngine.Start(new(), executor);
         var error = await Assert.ThrowsAsync<StepFailedException>(() => engine.Submit(EngineHarness.Request(Prompt, 9, temperature: 0)).ReadAll());
         Assert.Contains("row 0", error.Message);

@@ -234,9 +234,11 @@ public sealed class PromptReadingTests
     {
         public ExecutorShape Shape => inner.Shape;
 
-        public StepOutput Execute(StepPlan plan)
+        public void Begin(StepPlan plan) => inner.Begin(plan);
+
+        public StepOutput End()
         {
-            var output = inner.Execute(plan);
+            var output = inner.End();
             output.Hidden[3] = float.NaN;
             return output;
         }
