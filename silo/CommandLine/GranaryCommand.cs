@@ -7,7 +7,7 @@ using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.CommandLine;
 
-/// <summary>The command line: serve, answer one question, or import a model.</summary>
+/// <summary>The command line: serve, answer one question, import a model, or plan where it would go.</summary>
 internal static class GranaryCommand
 {
     public const int Failed = 1;
@@ -23,6 +23,7 @@ internal static class GranaryCommand
         var serve = new ServeOptions();
         serve.AddTo(root);
         root.Subcommands.Add(ImportCommand.Create());
+        root.Subcommands.Add(PlanCommand.Create());
         root.SetAction((result, _) => ask.IsAsked(result)
             ? AskCommand.RunAsync(models.Read(result), ask.Read(result))
             : ServeCommand.RunAsync(models.Read(result), serve.Read(result)));
