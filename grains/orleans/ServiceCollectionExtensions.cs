@@ -1,4 +1,5 @@
 using Granary.Grains.Cluster;
+using Granary.Grains.Models;
 using Granary.Grains.Placement;
 using Granary.Grains.Sessions;
 using Granary.Grains.Workers;
@@ -27,6 +28,7 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<ReplicaLeader>();
         services.TryAddSingleton<EngineHost>();
         services.TryAddSingleton<LocalWorker>();
+        services.TryAddSingleton<ReplicaPlanner>();
         services.AddPlacementDirector<HomePlacement, HomeDirector>();
         // They stop in reverse order: nothing new is planned here, then engines end, then the shards beneath them.
         services.AddHostedService(provider => provider.GetRequiredService<ShardHost>());
@@ -38,6 +40,7 @@ public static class GranaryGrainsExtensions
         services.AddOptions<WorkerOptions>().ValidateOnStart();
         services.AddOptions<InventoryOptions>().ValidateOnStart();
         services.AddOptions<ModelGrainOptions>().ValidateOnStart();
+        services.AddOptions<PartitionOptions>().ValidateOnStart();
         services.AddOptions<RouterOptions>().ValidateOnStart();
         services.AddOptions<StoredResponseOptions>().ValidateOnStart();
         services.TryAddEnumerable(
@@ -47,6 +50,7 @@ public static class GranaryGrainsExtensions
             ServiceDescriptor.Singleton<IValidateOptions<WorkerOptions>, WorkerOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<InventoryOptions>, InventoryOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<ModelGrainOptions>, ModelGrainOptionsValidator>(),
+            ServiceDescriptor.Singleton<IValidateOptions<PartitionOptions>, PartitionOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<RouterOptions>, RouterOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StoredResponseOptions>, StoredResponseOptionsValidator>(),
         ]);

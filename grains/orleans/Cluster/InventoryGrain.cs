@@ -18,21 +18,9 @@ internal sealed class InventoryGrain(IClusterMembershipService membership, IOpti
     private const int Lives = 3;
 
     private readonly Dictionary<string, (WorkerReport[] Workers, DateTimeOffset Ends)> _silos = new(StringComparer.Ordinal);
-    private readonly TaskCompletionSource _complete = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private ITimer? _settling;
+    private TaskCompletionSource _reported = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private TimeSpan Period => options.Value.ReportPeriod;
-
-    public override Task OnActivateAsync(CancellationToken cancellationToken)
-    {
-        _settling = time.CreateTimer(static complete => ((TaskCompletionSource)complete!).TrySetResult(), _complete, Period, Timeout.InfiniteTimeSpan);
-        return Task.CompletedTask;
-    }
-
-    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
-    {
-        if (_settling is not null) await _settling.DisposeAsync();
-    }
 
     public Task<TimeSpan> ReportAsync(string silo, WorkerReport[] workers, CancellationToken cancellationToken = default)
     {
@@ -43,7 +31,8 @@ internal sealed class InventoryGrain(IClusterMembershipService membership, IOpti
         if (others + workers.Length > MaxWorkers)
             throw new RequestRefusedException($"Silo '{silo}' reports {workers.Length} workers; with {others} others the inventory holds at most {MaxWorkers}.", "workers");
         _silos[silo] = (workers, time.GetUtcNow() + (Period * Lives));
-        if (!_complete.Task.IsCompleted && ActiveSilos().IsSubsetOf(_silos.Keys)) _complete.TrySetResult();
+        _reported.SetResult();
+        _reported = new(TaskCreationOptions.RunContinuationsAsynchronously);
         return Task.FromResult(Period);
     }
 
@@ -55,10 +44,17 @@ internal sealed class InventoryGrain(IClusterMembershipService membership, IOpti
 
     public async Task<WorkerReport[]> GetWorkersAsync(CancellationToken cancellationToken = default)
     {
-        await _complete.Task.WaitAsync(cancellationToken);
-        ForgetExpired();
-        // A silo that died is known to the membership before its lease is over.
+        // A silo that died is known to the membership before its lease is over, and one that has joined before its first report.
         var active = ActiveSilos();
+        var askedAt = time.GetTimestamp();
+        while (!active.IsSubsetOf(_silos.Keys) && Period - time.GetElapsedTime(askedAt) is var remaining && remaining > TimeSpan.Zero)
+        {
+            await ((Task)_reported.Task).WaitAsync(remaining, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            cancellationToken.ThrowIfCancellationRequested();
+            active = ActiveSilos();
+        }
+
+        ForgetExpired();
         return [.. _silos.Where(silo => active.Contains(silo.Key)).SelectMany(silo => silo.Value.Workers).OrderBy(worker => worker.Worker, StringComparer.Ordinal)];
     }
 

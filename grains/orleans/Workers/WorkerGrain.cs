@@ -60,7 +60,7 @@ internal sealed partial class WorkerGrain(EngineHost engines, LocalWorker worker
         if (failure is null) return;
         try
         {
-            await grains.GetGrain<IModelGrain>(replica.Model).ReportEndedAsync(replica.Descriptor.Replica);
+            await grains.GetGrain<IModelGrain>(replica.Model).ReportEndedAsync(replica.Descriptor.Replica, failure.Message);
         }
         catch (Exception exception)
         {

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using Granary.Client;
 using Granary.Engine;
+using Granary.Engine.Partitioning;
 using Granary.Engine.Simulation;
 using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
@@ -117,6 +118,8 @@ internal sealed class SimulatedModels : IReplicaFactory, IModelFiles
                 new[] { "tokenizer.json", "tokenizer_config.json" }.ToDictionary(name => name, name => File.ReadAllBytes(Path.Combine(EmbeddedModel.Folder, name))))
             : null);
     }
+
+    public Task<ModelShape?> FindShapeAsync(string model, CancellationToken cancellationToken) => Task.FromResult<ModelShape?>(null);
 
     private TaskCompletionSource<ScriptedExecutor> Of(string replicaId) =>
         _executors.GetOrAdd(replicaId, _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
