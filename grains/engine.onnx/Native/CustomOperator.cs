@@ -29,8 +29,8 @@ internal unsafe struct CustomOperator
     public nint InferOutputShape;
     public nint GetStartVersion;
     public nint GetEndVersion;
-    public delegate* unmanaged[Cdecl]<int**, int**, nuint> GetMayInplace;
-    public delegate* unmanaged[Cdecl]<int*, int*, void> ReleaseMayInplace;
-    public nint GetAliasMap;
-    public nint ReleaseAliasMap;
+    public nint GetMayInplace;
+    public nint ReleaseMayInplace;
+    public delegate* unmanaged[Cdecl]<int**, int**, nuint> GetAliasMap;
+    public delegate* unmanaged[Cdecl]<int*, int*, void> ReleaseAliasMap;
 }

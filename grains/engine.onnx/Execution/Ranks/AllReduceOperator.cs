@@ -6,8 +6,8 @@ namespace Granary.Engine.Onnx.Execution;
 
 /// <summary>The schema of our AllReduce operator and the callbacks through which ONNX Runtime runs it: float [rows, columns] → the same shape.</summary>
 /// <remarks>
-/// The runtime lets the output take the input's memory where nobody else reads it; elsewhere the kernel copies once. A kernel blocks its
-/// session's thread until all ranks have come. No exception leaves a callback: the process would not survive it.
+/// The output is an alias of the input's memory, which in our graphs nobody else reads, so values are summed where they were computed. A
+/// kernel blocks its session's thread until all ranks have come. No exception leaves a callback: the process would not survive it.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct AllReduceOperator
@@ -44,8 +44,8 @@ internal unsafe struct AllReduceOperator
         schema.CreateKernelV2 = &CreateKernel;
         schema.KernelComputeV2 = &Compute;
         schema.KernelDestroy = &Destroy;
-        schema.GetMayInplace = &GetMayInplace;
-        schema.ReleaseMayInplace = &ReleaseMayInplace;
+        schema.GetAliasMap = &GetAliasMap;
+        schema.ReleaseAliasMap = &ReleaseAliasMap;
         return op;
     }
 
@@ -57,9 +57,8 @@ internal unsafe struct AllReduceOperator
         var output = OrtApi.Output(context, 0, shape);
         var length = checked((int)(shape[0] * shape[1]));
         var (source, target) = ((nint)OrtApi.Data(input), (nint)OrtApi.Data(output));
-        var values = new Span<float>((void*)target, length);
-        if (source != target) new ReadOnlySpan<float>((void*)source, length).CopyTo(values);
-        owner.AllReduce(values, (int)shape[1]);
+        if (source != target) throw new InvalidOperationException("AllReduce: the output is not the input's memory.");
+        owner.AllReduce(new Span<float>((void*)target, length), (int)shape[1]);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
@@ -81,7 +80,7 @@ internal unsafe struct AllReduceOperator
     private static int GetMemoryType(CustomOperator* op, nuint index) => 0; // The default.
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static nuint GetMayInplace(int** inputs, int** outputs)
+    private static nuint GetAliasMap(int** inputs, int** outputs)
     {
         *inputs = Zero;
         *outputs = Zero;
@@ -89,7 +88,7 @@ internal unsafe struct AllReduceOperator
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void ReleaseMayInplace(int* inputs, int* outputs)
+    private static void ReleaseAliasMap(int* inputs, int* outputs)
     {
         // They live as long as the process.
     }
