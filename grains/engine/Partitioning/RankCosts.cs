@@ -33,7 +33,8 @@ internal sealed class RankCosts
             + (Float * (heads + (2 * kv) + (2 * inner) + (4 * hidden) + (2L * model.HeadSize)));
         LayerMultiplyAdds = (double)hidden * ((2 * heads) + (2 * kv) + (3 * inner));
         KvTokenBytes = 2 * kv * Float;
-        EmbeddingBytes = Float * hidden * slice.Vocabulary.Count;
+        // Of several ranks each has a row of zeros, for ids that others look up.
+        EmbeddingBytes = Float * hidden * (slice.Vocabulary.Count + (slice.Ranks > 1 ? 1 : 0));
         HeadBytes = Matrix(slice.Vocabulary.Count, hidden) + (Float * hidden);
         // Residual, norms, sums and products; packed heads and their attention; gate, up, and their product; what comes in and goes out.
         _activationBytes = Float * (long)request.MaxTokensPerStep * ((8 * hidden) + (2 * heads) + (2 * kv) + (4 * inner));
