@@ -11,7 +11,7 @@ public sealed class RankCostsTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    /// <summary>Never less than the file, and not much more: sums of blocks and padding are the device's own.</summary>
+    /// <summary>Never less than the file, and not much more: sums of blocks and padding are the device's own, and tensors begin at pages.</summary>
     [Theory]
     [InlineData(WeightFormat.Float32, 1, 1)]
     [InlineData(WeightFormat.Float32, 2, 2)]
@@ -29,7 +29,7 @@ public sealed class RankCostsTests : IDisposable
         {
             var file = new FileInfo(Path.Combine(model.Directory(slice.Place), ModelDescription.WeightsFileName)).Length;
             var planned = new RankCosts(shape, slice, new PartitionRequest()).WeightBytes(slice.Layers.Count, new StageRole(slice.IsFirstStage, slice.IsLastStage));
-            Assert.InRange(planned, file, (long)(1.25 * file));
+            Assert.InRange(planned, file, (long)(1.25 * file) + (12 * 4096 * (slice.Layers.Count + 1)));
         });
     }
 }
