@@ -1,3 +1,4 @@
+using Granary.Grains.Replicas;
 using Granary.Grains.Sessions;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -19,6 +20,7 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<EngineHost>();
         services.TryAddSingleton<IModelFiles, NoModelFiles>();
         services.AddHostedService(provider => provider.GetRequiredService<EngineHost>());
+        services.TryAddSingleton<ReplicaReaders>();
         services.TryAddSingleton<StoredResponseMemory>();
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
         services.AddOptions<WorkerOptions>().ValidateOnStart();
