@@ -3,9 +3,9 @@ using Orleans.Concurrency;
 
 namespace Granary.GrainInterfaces.Replicas;
 
-/// <summary>Admits requests to one replica's engine and carries its tokens back in one hop. Key: <c>model/index</c>.</summary>
+/// <summary>Admits requests to one replica's engine and carries its tokens back in one hop. Key: <c>silo/device/model/index</c>, its leader's worker first.</summary>
 /// <remarks>
-/// The grain is the address; the engine and its memory belong to the silo and outlive an activation.
+/// The grain is the address, on the silo that its key names; the engine and its memory belong to the silo and outlive an activation.
 /// A process that reads from a replica is one reader to it, for all its sequences: it opens, submits, and takes what each step made for all of them in one
 /// message. One take is under way at a time; meanwhile the next message collects. Takes are the reader's sign of life, see <see cref="ReaderLease"/>.
 /// </remarks>

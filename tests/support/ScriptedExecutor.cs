@@ -2,7 +2,7 @@ using Granary.Engine.Execution;
 
 namespace Granary.Tests.Support;
 
-/// <summary>An executor under a test's control: it can be held before a step, made to fail, and asked what it was given.</summary>
+/// <summary>An executor under a test's control: it can be held before a step runs, made to fail, and asked what it was given.</summary>
 public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
 {
     private readonly object _gate = new();
@@ -13,6 +13,11 @@ public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
     private long _stepsAllowed;
 
     public ExecutorShape Shape => inner.Shape;
+
+    public Task? Lost { get; set; }
+
+    /// <summary>Called with each plan as it begins, on the engine's thread; what it throws is the beginning's failure.</summary>
+    public Action<StepPlan>? BeforeBegin { get; set; }
 
     /// <summary>Called with each plan before it runs, on the engine's thread; what it throws is the step's failure.</summary>
     public Action<StepPlan>? BeforeStep { get; set; }
@@ -62,6 +67,7 @@ public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
 
     public void Begin(StepPlan plan)
     {
+        BeforeBegin?.Invoke(plan);
         inner.Begin(plan);
         var copy = new StepPlan();
         plan.CopyTo(copy);

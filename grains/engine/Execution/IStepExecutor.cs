@@ -3,7 +3,8 @@ namespace Granary.Engine.Execution;
 /// <summary>Runs steps of one replica on its device, in the order in which they begin. Used by one thread at a time: the engine's.</summary>
 /// <remarks>
 /// Every step that begins ends, in the same order. Up to <see cref="ExecutorShape.StepsInFlight"/> steps may have begun and not ended:
-/// a replica of many stages works on that many at a time, each at another stage. No sequence is in two of them.
+/// a replica of many stages works on that many at a time, each at another stage. No sequence is in two of them, and none writes into a
+/// block that another uses. Disposed with steps in flight only after a failure, and from then on nothing is asked of it.
 /// </remarks>
 public interface IStepExecutor : IDisposable
 {

@@ -6,7 +6,7 @@ namespace Granary.Engine.Simulation;
 /// <remarks>
 /// A token's cache entry is a hash of the token and of all entries before it, read through the block table; its hidden state and its
 /// logits are drawn from that hash. So a wrong block, position, order or stale content changes the output, as in a real model, and entries that were never
-/// written, or written twice in a step, are errors.
+/// written, or written twice in a step, are errors; so are blocks that a step writes while another in flight uses them.
 /// </remarks>
 public sealed class SimulatedExecutor : IStepExecutor
 {
@@ -45,6 +45,7 @@ public sealed class SimulatedExecutor : IStepExecutor
     public void Begin(StepPlan plan)
     {
         if (_steps - _ended == _begun.Length) throw Wrong(plan, $"{_begun.Length} steps are in flight, the most that may be");
+        if (_begun.Length > 1) CheckBlocks(plan);
         plan.CopyTo(_begun[_steps++ % _begun.Length]);
     }
 
@@ -80,6 +81,28 @@ public sealed class SimulatedExecutor : IStepExecutor
         }
 
         return cost;
+    }
+
+    /// <summary>No step may write into a block that another in flight uses, nor read one that it writes.</summary>
+    private void CheckBlocks(StepPlan plan)
+    {
+        for (var step = _ended; step < _steps; step++)
+        {
+            var ahead = _begun[step % _begun.Length];
+            if (BlocksOf(plan, writtenOnly: true).Intersect(BlocksOf(ahead, writtenOnly: false))
+                .Concat(BlocksOf(plan, writtenOnly: false).Intersect(BlocksOf(ahead, writtenOnly: true))).FirstOrDefault(-1) is var block and >= 0)
+                throw Wrong(plan, $"it uses block {block}, which step {ahead.Step} uses, and one of them writes it");
+        }
+    }
+
+    private IEnumerable<int> BlocksOf(StepPlan plan, bool writtenOnly)
+    {
+        for (var b = 0; b < plan.SequenceCount; b++)
+        {
+            var end = plan.PastLengths[b] + plan.CumulativeSequenceLengths[b + 1] - plan.CumulativeSequenceLengths[b];
+            for (var position = writtenOnly ? plan.PastLengths[b] : 0; position < end; position += _device.KvBlockTokens - position % _device.KvBlockTokens)
+                yield return PlaceOf(plan, b, position) / _device.KvBlockTokens;
+        }
     }
 
     private void Advance(StepPlan plan, int b, ref int hidden, ref int logits)

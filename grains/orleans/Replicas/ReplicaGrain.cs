@@ -3,6 +3,7 @@ using Granary.Engine.Execution;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
+using Granary.Grains.Placement;
 using Microsoft.Extensions.Logging;
 using Orleans;
 using Orleans.Placement;
@@ -14,7 +15,7 @@ namespace Granary.Grains.Replicas;
 /// The engine belongs to the silo's <see cref="EngineHost"/>, what its readers have not taken to <see cref="ReplicaReaders"/>; this is their address.
 /// Every call interleaves with every other: nothing here keeps state across an await.
 /// </remarks>
-[KeepAlive, Immovable, PreferLocalPlacement]
+[KeepAlive, Immovable, HomePlacement]
 internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders readers, ILogger<ReplicaGrain> logger) : Grain, IReplicaGrain
 {
     private static readonly TimeSpan RetryAfterFull = TimeSpan.FromSeconds(1);
@@ -89,8 +90,7 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
         var replica = engines.Find(ReplicaId);
         if (replica is null)
         {
-            // The next activation may be placed where the engine is.
-            DeactivateOnIdle();
+            DeactivateOnIdle(); // Nobody may ever ask for it again.
             throw new ModelNotReadyException($"Replica '{ReplicaId}' has no engine on this silo.", RetryAfterAbsence);
         }
 

@@ -18,7 +18,7 @@ public sealed class ManyReadersTests(GrainsFixture fixture) : IClassFixture<Grai
     public async Task SlowReader_AmongOthersOfItsConnection_StopsItselfOnlyAndLosesNothing()
     {
         var model = await fixture.DeployAsync(new ScriptedModel { Engine = new EngineOptions { MaxBufferedTokens = 4 } });
-        var life = new ReplicaLife($"{model}/0", await fixture.EpochAsync(model));
+        var life = new ReplicaLife(fixture.ReplicaId(model), await fixture.EpochAsync(model));
         var slow = GrainsFixture.Request(model, [1, 2, 3], MaxTokens);
         await using var stream = await fixture.Connections.SubmitAsync(life, slow, CancellationToken.None);
 
@@ -36,7 +36,7 @@ public sealed class ManyReadersTests(GrainsFixture fixture) : IClassFixture<Grai
     public async Task ManyConnections_OfOneReplica_EachGetTheirOwn()
     {
         var model = await fixture.DeployAsync(new ScriptedModel { Device = new SimulatedDevice { PerStep = TimeSpan.FromMilliseconds(1) } });
-        var life = new ReplicaLife($"{model}/0", await fixture.EpochAsync(model));
+        var life = new ReplicaLife(fixture.ReplicaId(model), await fixture.EpochAsync(model));
         var requests = Enumerable.Range(0, 48).Select(i => GrainsFixture.Request(model, GrainsFixture.Prompt(i, 5 + i), 10 + (3 * i), (ulong)i)).ToArray();
         var connections = Enumerable.Range(0, 12).Select(_ => new ReplicaConnections(fixture.Grains, TimeProvider.System)).ToArray();
 

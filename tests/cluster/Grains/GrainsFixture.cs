@@ -3,6 +3,7 @@ using Granary.Engine;
 using Granary.Engine.Sampling;
 using Granary.Engine.Simulation;
 using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
@@ -72,15 +73,17 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal IRouterGrain Router(string name) => Grains.GetGrain<IRouterGrain>(name);
 
-    internal IReplicaGrain Replica(string name, int index = 0) => Grains.GetGrain<IReplicaGrain>($"{name}/{index}");
+    internal IReplicaGrain Replica(string name, int index = 0) => Grains.GetGrain<IReplicaGrain>(ReplicaId(name, index));
+
+    internal string ReplicaId(string name, int index = 0) => GrainKeys.Replica(Worker, name, index);
 
     internal async Task<long> EpochAsync(string name, int index = 0) =>
-        (await Model(name).GetStatusAsync()).Replicas.Single(replica => replica.Replica.ReplicaId == $"{name}/{index}").Replica.Epoch;
+        (await Model(name).GetStatusAsync()).Replicas.Single(replica => replica.Replica.ReplicaId == ReplicaId(name, index)).Replica.Epoch;
 
     /// <summary>From the replica itself, past the router.</summary>
     internal async IAsyncEnumerable<TokenChunk> GenerateAsync(string name, int index, GenerateRequest request, long epoch)
     {
-        await using var stream = await Connections.SubmitAsync(new ReplicaLife($"{name}/{index}", epoch), request, CancellationToken.None);
+        await using var stream = await Connections.SubmitAsync(new ReplicaLife(ReplicaId(name, index), epoch), request, CancellationToken.None);
         while (await stream.MoveNextAsync()) yield return stream.Current;
     }
 
