@@ -3,8 +3,8 @@ using Orleans.Concurrency;
 
 namespace Granary.GrainInterfaces.Replicas;
 
-/// <summary>Admits requests to one replica's engine and carries its tokens back in one hop. Key: <c>model/index</c>.</summary>
-/// <remarks>The grain is the address; the engine and its memory belong to the silo and outlive an activation.</remarks>
+/// <summary>Admits requests to one replica's engine and carries its tokens back in one hop. Key: <c>silo/device/model/index</c>, its leader's worker first.</summary>
+/// <remarks>The grain is the address, on the silo that its key names; the engine and its memory belong to the silo and outlive an activation.</remarks>
 [Alias("granary.replica")]
 public interface IReplicaGrain : IGrainWithStringKey
 {

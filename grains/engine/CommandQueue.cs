@@ -22,6 +22,7 @@ internal sealed class CommandQueue
     private List<Command> _posted = [];
     private List<Command> _taken = [];
     private bool _closed;
+    private bool _woken;
 
     /// <returns><see langword="false"/> when the queue is closed and the command will not be seen.</returns>
     public bool TryPost(Command command)
@@ -46,12 +47,23 @@ internal sealed class CommandQueue
         }
     }
 
-    /// <summary>Blocks until something is posted or the queue is closed.</summary>
+    /// <summary>Blocks until something is posted, the queue is closed, or somebody wakes it.</summary>
     public void Wait()
     {
         lock (_gate)
         {
-            while (_posted.Count == 0 && !_closed) Monitor.Wait(_gate);
+            while (_posted.Count == 0 && !_closed && !_woken) Monitor.Wait(_gate);
+            _woken = false;
+        }
+    }
+
+    /// <summary>Ends a wait, this one or the next, though there is no command.</summary>
+    public void Wake()
+    {
+        lock (_gate)
+        {
+            _woken = true;
+            Monitor.Pulse(_gate);
         }
     }
 

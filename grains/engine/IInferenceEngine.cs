@@ -26,7 +26,7 @@ public sealed record EngineInfo(
     int VocabularySize, int HiddenSize, int ContextLength, int KvBlockCount, int KvBlockTokens, int MaxQueuedSequences);
 
 /// <summary>An admitted sequence, as its caller sees it; read by one reader at a time.</summary>
-/// <remarks>Disposing it cancels what still runs and completes when its blocks are free: at the end of the step in progress.</remarks>
+/// <remarks>Disposing it cancels what still runs and completes when its blocks are free: at the end of the step it is in.</remarks>
 public interface ISequenceHandle : IAsyncDisposable
 {
     /// <summary>Takes what is there without waiting.</summary>

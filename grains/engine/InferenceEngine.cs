@@ -4,10 +4,11 @@ using Granary.Engine.Scheduling;
 
 namespace Granary.Engine;
 
-/// <summary>Continuous batching on one device: its own thread admits, schedules, executes and samples, step by step.</summary>
+/// <summary>Continuous batching on one replica: its own thread admits, schedules, executes and samples, step by step.</summary>
 /// <remarks>
-/// Scheduler, sampler and plan belong to the thread alone. Callers reach it through <see cref="CommandQueue"/>, readers get tokens
+/// Scheduler, sampler and plans belong to the thread alone. Callers reach it through <see cref="CommandQueue"/>, readers get tokens
 /// through <see cref="SequenceHandle"/>. A real thread, because a step blocks; with nothing to do it sleeps until a command comes.
+/// It keeps as many steps in flight as the executor takes, and ends them in the order in which they began.
 /// A step's blocks are free and the load is published before its tokens can be read.
 /// </remarks>
 public sealed class InferenceEngine : IInferenceEngine
@@ -21,12 +22,14 @@ public sealed class InferenceEngine : IInferenceEngine
     private readonly CommandQueue _commands = new();
     private readonly Scheduler _scheduler;
     private readonly Sampler _sampler;
-    private readonly StepPlan _plan = new();
+    private readonly Queue<ScheduledStep> _inFlight = new(); // The oldest first.
     private readonly StepTimes _stepTimes = new();
     private readonly SampledToken[] _sampled;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly object _loadGate = new();
     private LoadValues _load;
+    private long _steps;
+    private long _lastEnd;
     private int _queued;
 
     private InferenceEngine(EngineOptions options, IStepExecutor executor, TimeProvider time)
@@ -91,7 +94,7 @@ public sealed class InferenceEngine : IInferenceEngine
         return null;
     }
 
-    /// <summary>Stops at the end of the step in progress; what still runs fails with <see cref="StepFailedException"/>.</summary>
+    /// <summary>Stops at the end of the steps in flight; what still runs fails with <see cref="StepFailedException"/>.</summary>
     public async ValueTask DisposeAsync()
     {
         _commands.Close();
@@ -119,17 +122,14 @@ public sealed class InferenceEngine : IInferenceEngine
         StepFailedException? failure = null;
         try
         {
+            _executor.Lost?.ContinueWith(_ => _commands.Wake(), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
             while (ApplyCommands())
             {
-                if (_scheduler.Schedule(_plan))
+                ThrowIfLost();
+                BeginSteps();
+                if (_inFlight.Count > 0)
                 {
-                    PublishLoad();
-                    var started = _time.GetTimestamp();
-                    var output = _executor.Execute(_plan);
-                    ReadPrompts(output);
-                    _scheduler.Complete(Sample(output.Logits));
-                    _stepTimes.Record(_plan, _time.GetElapsedTime(started));
-                    HandOut();
+                    EndStep();
                 }
                 else
                 {
@@ -138,6 +138,7 @@ public sealed class InferenceEngine : IInferenceEngine
                 }
             }
 
+            while (_inFlight.Count > 0) EndStep();
             HandOut();
         }
         catch (Exception error) // Whatever it is, the cache's content is unknown: this life is over, and everybody is told.
@@ -146,6 +147,44 @@ public sealed class InferenceEngine : IInferenceEngine
         }
 
         End(failure);
+    }
+
+    /// <summary>Gives the device as many steps as it takes and sequences can make.</summary>
+    private void BeginSteps()
+    {
+        while (_inFlight.Count < _executor.Shape.StepsInFlight && _scheduler.Schedule() is { } step)
+        {
+            _steps = step.Plan.Step;
+            PublishLoad();
+            step.BehindPrompts = false;
+            foreach (var ahead in _inFlight) step.BehindPrompts |= StepTimes.HasPrompts(ahead.Plan);
+            step.Began = _time.GetTimestamp();
+            _inFlight.Enqueue(step);
+            _executor.Begin(step.Plan);
+        }
+    }
+
+    /// <summary>Waits for the oldest step in flight, and hands out what came of it.</summary>
+    private void EndStep()
+    {
+        var step = _inFlight.Peek();
+        var output = _executor.End();
+        _inFlight.Dequeue();
+        ReadPrompts(step, output);
+        _scheduler.Complete(step, Sample(step, output));
+
+        var now = _time.GetTimestamp();
+        _stepTimes.Record(
+            step.Plan, _time.GetElapsedTime(step.Began, now), _time.GetElapsedTime(Math.Max(step.Began, _lastEnd), now), step.BehindPrompts);
+        _lastEnd = now;
+        HandOut();
+    }
+
+    private void ThrowIfLost()
+    {
+        if (_executor.Lost is not { IsCompleted: true } lost) return;
+        var cause = lost.Exception?.GetBaseException();
+        throw cause as StepFailedException ?? new StepFailedException("The device was lost.", cause);
     }
 
     /// <returns><see langword="false"/> when the engine is to stop.</returns>
@@ -173,29 +212,31 @@ public sealed class InferenceEngine : IInferenceEngine
         return !_commands.IsClosed;
     }
 
-    private void ReadPrompts(StepOutput output)
+    private void ReadPrompts(ScheduledStep step, StepOutput output)
     {
-        foreach (var sequence in _scheduler.Planned)
+        foreach (var sequence in step.Planned)
         {
             if (sequence.Reading is not { } reading) continue;
-            var rows = reading.NeedsLogits
-                ? output.Logits[(sequence.FirstLogitRow * Info.VocabularySize)..]
-                : output.Hidden[(sequence.FirstHiddenRow * Info.HiddenSize)..];
-            var columns = reading.NeedsLogits ? Info.VocabularySize : Info.HiddenSize;
             var count = reading.RowsOf(sequence.Computed, sequence.Scheduled);
-            for (var i = 0; i < count; i++) reading.Take(rows.Slice(i * columns, columns), _sampler);
+            for (var i = 0; i < count; i++)
+            {
+                reading.Take(
+                    reading.NeedsLogits
+                        ? output.Logits(sequence.FirstLogitRow + i)
+                        : output.Hidden.Slice((sequence.FirstHiddenRow + i) * Info.HiddenSize, Info.HiddenSize),
+                    _sampler);
+            }
         }
     }
 
-    private ReadOnlySpan<SampledToken> Sample(Span<float> logits)
+    private ReadOnlySpan<SampledToken> Sample(ScheduledStep step, StepOutput output)
     {
-        var sampled = _scheduler.Sampled;
-        var columns = Info.VocabularySize;
+        var sampled = step.Sampled;
         for (var i = 0; i < sampled.Count; i++)
         {
             var sequence = sampled[i];
             _sampled[i] = _sampler.Sample(
-                logits.Slice(sequence.LastLogitRow * columns, columns), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
+                output.Logits(sequence.LastLogitRow), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
         }
 
         return _sampled.AsSpan(0, sampled.Count);
@@ -224,7 +265,7 @@ public sealed class InferenceEngine : IInferenceEngine
     {
         var left = _scheduler.TakeNoLongerQueued();
         if (left > 0) Interlocked.Add(ref _queued, -left);
-        lock (_loadGate) _load = LoadValues.Of(_scheduler, _stepTimes, _plan.Step);
+        lock (_loadGate) _load = LoadValues.Of(_scheduler, _stepTimes, _steps);
     }
 
     private void End(StepFailedException? failure)

@@ -4,14 +4,18 @@ using Granary.GrainInterfaces.Errors;
 using Granary.Text.Templates;
 using Granary.Text.Tokenization;
 using Microsoft.Extensions.Options;
+using Orleans.Runtime;
 
 namespace Granary.Silo.CommandLine;
 
-/// <summary>The command line: serve, answer one question, or import a model.</summary>
+/// <summary>The command line: serve, answer one question, import a model, or plan where it would go.</summary>
 internal static class GranaryCommand
 {
     public const int Failed = 1;
     public const int WrongArguments = 2;
+
+    /// <summary>The cluster cannot be formed as configured: a script that starts several silos gives up.</summary>
+    public const int NoCluster = 3;
 
     public static async Task<int> InvokeAsync(string[] args)
     {
@@ -23,6 +27,7 @@ internal static class GranaryCommand
         var serve = new ServeOptions();
         serve.AddTo(root);
         root.Subcommands.Add(ImportCommand.Create());
+        root.Subcommands.Add(PlanCommand.Create());
         root.SetAction((result, _) => ask.IsAsked(result)
             ? AskCommand.RunAsync(models.Read(result), ask.Read(result))
             : ServeCommand.RunAsync(models.Read(result), serve.Read(result)));
@@ -40,6 +45,11 @@ internal static class GranaryCommand
         {
             // The hosts handle signals themselves, and take the time a clean stop needs.
             return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (OrleansConfigurationException exception)
+        {
+            await Console.Error.WriteLineAsync(exception.Message);
+            return NoCluster;
         }
         catch (Exception exception) when (IsExpected(exception))
         {

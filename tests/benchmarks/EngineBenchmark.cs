@@ -96,7 +96,8 @@ internal static class EngineBenchmark
     private static double Time(OnnxStepExecutor executor, StepPlan plan)
     {
         var clock = Stopwatch.StartNew();
-        executor.Execute(plan);
+        executor.Begin(plan);
+        executor.End();
         return clock.Elapsed.TotalSeconds;
     }
 
@@ -115,6 +116,7 @@ internal static class EngineBenchmark
         BlockTable = [.. from b in Enumerable.Range(firstSequence, sequences) from w in Enumerable.Range(0, tableWidth) select (w * BlockStride) + b],
         HiddenRows = [.. Enumerable.Range(1, sequences).Select(b => (b * count) - 1)],
         LogitRows = [.. Enumerable.Range(0, sequences)],
+        RowTemperatures = [.. Enumerable.Repeat(RowWants.Whole, sequences)],
     };
 
     // At most this many sequences decode together.

@@ -8,7 +8,11 @@ namespace Granary.Tests.Support;
 /// <remarks>Read it when the engine is idle. A row that is not finite fails the step: two NaN rows would be equal and mean nothing.</remarks>
 public sealed class RecordingExecutor(IStepExecutor inner) : IStepExecutor
 {
+    private readonly Queue<StepPlan> _begun = new();
+
     public ExecutorShape Shape => inner.Shape;
+
+    public Task? Lost => inner.Lost;
 
     /// <summary>Digests of every row of logits so far.</summary>
     public HashSet<UInt128> Rows { get; } = [];
@@ -31,15 +35,24 @@ public sealed class RecordingExecutor(IStepExecutor inner) : IStepExecutor
     /// <summary>Steps in which a sequence took part without a row of logits: pieces of a prompt.</summary>
     public int PartialSteps { get; private set; }
 
-    public StepOutput Execute(StepPlan plan)
+    public void Begin(StepPlan plan)
     {
-        var output = inner.Execute(plan);
+        inner.Begin(plan);
+        var copy = new StepPlan();
+        plan.CopyTo(copy);
+        _begun.Enqueue(copy);
+    }
+
+    public StepOutput End()
+    {
+        var output = inner.End();
+        var plan = _begun.Dequeue();
         Tokens += plan.TokenCount;
         MostLogitRows = Math.Max(MostLogitRows, plan.LogitCount);
         WidestStep = Math.Max(WidestStep, plan.SequenceCount);
         LongestStep = Math.Max(LongestStep, plan.TokenCount);
         if (plan.LogitCount < plan.SequenceCount) PartialSteps++;
-        Record(plan, output.Logits, Shape.VocabularySize, Rows);
+        Record(plan, output.AllLogits(plan), Shape.VocabularySize, Rows);
         Record(plan, output.Hidden, Shape.HiddenSize, HiddenRows);
         return output;
     }

@@ -2,26 +2,32 @@ using Granary.Engine.Execution;
 
 namespace Granary.Tests.Support;
 
-/// <summary>An executor under a test's control: it can be held before a step, made to fail, and asked what it was given.</summary>
+/// <summary>An executor under a test's control: it can be held before a step runs, made to fail, and asked what it was given.</summary>
 public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
 {
     private readonly object _gate = new();
     private readonly List<(long Step, TaskCompletionSource Reached)> _waiters = [];
+    private readonly Queue<StepPlan> _begun = new();
     private bool _held;
     private long _entered;
     private long _stepsAllowed;
 
     public ExecutorShape Shape => inner.Shape;
 
+    public Task? Lost { get; set; }
+
+    /// <summary>Called with each plan as it begins, on the engine's thread; what it throws is the beginning's failure.</summary>
+    public Action<StepPlan>? BeforeBegin { get; set; }
+
     /// <summary>Called with each plan before it runs, on the engine's thread; what it throws is the step's failure.</summary>
     public Action<StepPlan>? BeforeStep { get; set; }
 
-    /// <summary>Called with each plan and its logits after it ran; it may change them.</summary>
-    public Action<StepPlan, float[]>? AfterStep { get; set; }
+    /// <summary>Called with each plan and its output after it ran; it may change that.</summary>
+    public Action<StepPlan, StepOutput>? AfterStep { get; set; }
 
     public bool IsDisposed { get; private set; }
 
-    /// <summary>Lets no further step begin.</summary>
+    /// <summary>Lets no further step run.</summary>
     public void Hold()
     {
         lock (_gate) (_held, _stepsAllowed) = (true, 0);
@@ -59,8 +65,13 @@ public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
         }
     }
 
-    public StepOutput Execute(StepPlan plan)
+    public void Begin(StepPlan plan)
     {
+        BeforeBegin?.Invoke(plan);
+        inner.Begin(plan);
+        var copy = new StepPlan();
+        plan.CopyTo(copy);
+        _begun.Enqueue(copy);
         lock (_gate)
         {
             _entered++;
@@ -68,18 +79,22 @@ public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
             {
                 if (step <= _entered) reached.TrySetResult();
             }
+        }
+    }
 
+    public StepOutput End()
+    {
+        var plan = _begun.Dequeue();
+        lock (_gate)
+        {
             while (_held && _stepsAllowed == 0) Monitor.Wait(_gate);
             if (_held) _stepsAllowed--;
         }
 
         BeforeStep?.Invoke(plan);
-        var output = inner.Execute(plan);
-        if (AfterStep is null) return output;
-
-        var changed = output.Logits.ToArray();
-        AfterStep(plan, changed);
-        return new(output.Hidden, changed);
+        var output = inner.End();
+        AfterStep?.Invoke(plan, output);
+        return output;
     }
 
     public void Dispose()

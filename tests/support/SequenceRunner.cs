@@ -30,10 +30,11 @@ public sealed class SequenceRunner(IStepExecutor executor)
             BlockTable = [.. Enumerable.Range(0, width).Select(block => shape.KvBlockCount - 1 - block)],
             HiddenRows = [.. Enumerable.Range(0, tokens.Length)],
             LogitRows = [tokens.Length - 1],
+            RowTemperatures = [RowWants.Whole],
         };
         var output = executor.Execute(plan);
-        Hidden = [.. output.Hidden.ToArray().Chunk(shape.HiddenSize)];
+        Hidden = [.. output.Hidden.Chunk(shape.HiddenSize)];
         _past += tokens.Length;
-        return output.Logits.ToArray();
+        return output.Logits;
     }
 }

@@ -3,7 +3,7 @@ using Granary.Engine.Onnx.Import;
 
 namespace Granary.Engine.Onnx.Execution;
 
-/// <summary>The KV cache of one executor: keys and values of every layer, in native memory.</summary>
+/// <summary>The KV cache of one shard: keys and values of its layers and KV heads, in native memory.</summary>
 /// <remarks>Pages that no block has used yet are address space only, so a generous size costs nothing before it is needed.</remarks>
 internal sealed unsafe class KvCacheMemory : IDisposable
 {
@@ -15,14 +15,17 @@ internal sealed unsafe class KvCacheMemory : IDisposable
     private const int AdviseHugePages = 14; // MADV_HUGEPAGE
 
     private readonly nuint _tensorBytes;
+    private readonly int _firstLayer;
     private byte* _memory;
 
     public KvCacheMemory(ModelDescription model, int blockCount)
     {
+        var part = model.Part;
         BlockCount = blockCount;
-        TensorElements = (long)blockCount * BlockTokens * model.KvHeadCount * model.HeadSize;
+        _firstLayer = part.Layers.First;
+        TensorElements = (long)blockCount * BlockTokens * part.KvHeads.Count * model.HeadSize;
         _tensorBytes = ((nuint)(TensorElements * sizeof(float)) + 63) & ~(nuint)63;
-        var bytes = checked(_tensorBytes * (nuint)model.LayerCount * 2);
+        var bytes = checked(_tensorBytes * (nuint)part.Layers.Count * 2);
         _memory = (byte*)NativeMemory.AlignedAlloc(bytes, Alignment);
         if (OperatingSystem.IsLinux() && bytes >= 16 * Alignment) _ = MemoryAdvise(_memory, bytes, AdviseHugePages); // A refusal costs speed only.
     }
@@ -34,13 +37,15 @@ internal sealed unsafe class KvCacheMemory : IDisposable
     /// <summary>Floats of one layer's keys, or values.</summary>
     public long TensorElements { get; }
 
-    public float* Keys(int layer) => (float*)(_memory + ((nuint)layer * 2 * _tensorBytes));
+    /// <param name="layer">The model's number of one of the shard's layers.</param>
+    public float* Keys(int layer) => (float*)(_memory + ((nuint)(layer - _firstLayer) * 2 * _tensorBytes));
 
-    public float* Values(int layer) => (float*)(_memory + ((((nuint)layer * 2) + 1) * _tensorBytes));
+    /// <inheritdoc cref="Keys"/>
+    public float* Values(int layer) => (float*)(_memory + ((((nuint)(layer - _firstLayer) * 2) + 1) * _tensorBytes));
 
-    /// <summary>Bytes that one block takes in all layers.</summary>
+    /// <summary>Bytes that one block takes in all layers of the shard.</summary>
     public static long BlockBytes(ModelDescription model) =>
-        2L * model.LayerCount * BlockTokens * model.KvHeadCount * model.HeadSize * sizeof(float);
+        2L * model.Part.Layers.Count * BlockTokens * model.Part.KvHeads.Count * model.HeadSize * sizeof(float);
 
     public void Dispose()
     {

@@ -47,7 +47,8 @@ internal static class PrepackedModel
         Directory.CreateDirectory(temporary);
         try
         {
-            using (var options = OnnxRuntimeEnvironment.CreateSessionOptions(intraOpThreads: 1))
+            using (var operators = new SessionOperators(reducer: null))
+            using (var options = OnnxRuntimeEnvironment.CreateSessionOptions(intraOpThreads: 1, operators))
             {
                 options.OptimizedModelFilePath = Path.Combine(temporary, ModelDescription.GraphFileName);
                 options.AddSessionConfigEntry("session.save_external_prepacked_constant_initializers", "1");

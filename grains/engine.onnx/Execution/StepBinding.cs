@@ -2,78 +2,114 @@ using System.Runtime.InteropServices;
 using Granary.Engine.Execution;
 using Granary.Engine.Onnx.Graph;
 using Granary.Engine.Onnx.Import;
+using Granary.Engine.Partitioning;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Granary.Engine.Onnx.Execution;
 
-/// <summary>Native memory for a step's inputs and outputs, bound to a session; rebound only where a shape differs from the last step's.</summary>
+/// <summary>Native memory for a shard's inputs and outputs of a step, bound to its session; rebound only where a shape differs from the last step's.</summary>
 internal sealed unsafe class StepBinding : IDisposable
 {
     private readonly OrtIoBinding _binding;
-    private readonly Tensor _tokens;
+    private readonly ShardSlice _slice;
+    private readonly int _hiddenSize;
+    private readonly Tensor? _tokens;
+    private readonly Tensor? _hiddenIn;
     private readonly Tensor _cumulative;
     private readonly Tensor _past;
     private readonly Tensor _blockTable;
-    private readonly Tensor _hiddenRows;
-    private readonly Tensor _logitRows;
-    private readonly Tensor _hidden;
-    private readonly Tensor _logits;
+    private readonly Tensor? _hiddenRows;
+    private readonly Tensor? _logitRows;
+    private readonly Tensor? _hidden;
+    private readonly Tensor? _logits;
+    private readonly Tensor? _hiddenOut;
+    private readonly List<Tensor> _tensors = [];
     private readonly List<OrtValue> _caches = [];
-    private readonly ExecutorShape _shape;
 
-    public StepBinding(
-        InferenceSession session, ModelDescription model, ExecutorShape shape, KvCacheMemory cache, int maxTokens, int maxSequences, int maxTableWidth)
+    public StepBinding(InferenceSession session, ModelDescription model, ShardShape shape, KvCacheMemory cache, int maxTableWidth)
     {
         _binding = session.CreateIoBinding();
-        _shape = shape;
-        _tokens = new(GraphContract.TokenIds, TensorElementType.Int32, maxTokens);
-        _cumulative = new(GraphContract.CumulativeSequenceLength, TensorElementType.Int32, maxSequences + 1);
-        _past = new(GraphContract.PastSequenceLengths, TensorElementType.Int32, maxSequences);
-        _blockTable = new(GraphContract.BlockTable, TensorElementType.Int32, (long)maxSequences * maxTableWidth);
-        _hiddenRows = new(GraphContract.HiddenRows, TensorElementType.Int32, maxTokens);
-        _logitRows = new(GraphContract.LogitRows, TensorElementType.Int32, shape.MaxLogitRows);
-        _hidden = new(GraphContract.Hidden, TensorElementType.Float, (long)maxTokens * shape.HiddenSize);
-        _logits = new(GraphContract.Logits, TensorElementType.Float, (long)shape.MaxLogitRows * shape.VocabularySize);
+        _slice = shape.Slice;
+        _hiddenSize = shape.Whole.HiddenSize;
+        long maxTokens = shape.MaxTokensPerStep, maxSequences = shape.MaxSequencesPerStep, maxRows = shape.Whole.MaxLogitRows;
+        if (_slice.IsFirstStage) _tokens = Integers(GraphContract.TokenIds, maxTokens);
+        else _hiddenIn = Floats(GraphContract.HiddenIn, maxTokens * _hiddenSize);
+        _cumulative = Integers(GraphContract.CumulativeSequenceLength, maxSequences + 1);
+        _past = Integers(GraphContract.PastSequenceLengths, maxSequences);
+        _blockTable = Integers(GraphContract.BlockTable, maxSequences * maxTableWidth);
+        if (_slice.IsLastStage)
+        {
+            _hiddenRows = Integers(GraphContract.HiddenRows, maxTokens);
+            _logitRows = Integers(GraphContract.LogitRows, maxRows);
+            _hidden = Floats(GraphContract.Hidden, maxTokens * _hiddenSize);
+            _logits = Floats(GraphContract.Logits, maxRows * _slice.Vocabulary.Count);
+        }
+        else _hiddenOut = Floats(GraphContract.HiddenOut, maxTokens * _hiddenSize);
+
         BindCaches(model, cache);
     }
+
+    /// <summary>Room for a step's residual stream [tokens, hidden] from the stage before.</summary>
+    public Span<float> HiddenIn(int tokens) => Of(_hiddenIn).Floats(tokens, _hiddenSize);
+
+    public Span<float> HiddenOut(int tokens) => Of(_hiddenOut).Floats(tokens, _hiddenSize);
+
+    public Span<float> Hidden(int rows) => Of(_hidden).Floats(rows, _hiddenSize);
+
+    public Span<float> Logits(int rows) => Of(_logits).Floats(rows, _slice.Vocabulary.Count);
 
     /// <summary>Copies a plan's arrays and binds their shapes.</summary>
     public void Load(StepPlan plan)
     {
         var tableWidth = plan.BlockTableWidth;
-        _tokens.Write(plan.TokenIds.AsSpan(0, plan.TokenCount));
-        _cumulative.Write(plan.CumulativeSequenceLengths.AsSpan(0, plan.SequenceCount + 1));
-        _past.Write(plan.PastLengths.AsSpan(0, plan.SequenceCount));
+        if (_tokens is not null) LoadTokens(_tokens, plan.TokenIds.AsSpan(0, plan.TokenCount));
+        _hiddenIn?.BindInput(_binding, plan.TokenCount, _hiddenSize);
+        _cumulative.Load(_binding, plan.CumulativeSequenceLengths.AsSpan(0, plan.SequenceCount + 1));
+        _past.Load(_binding, plan.PastLengths.AsSpan(0, plan.SequenceCount));
         _blockTable.Write(plan.BlockTable.AsSpan(0, plan.SequenceCount * tableWidth));
-        _hiddenRows.Write(plan.HiddenRows.AsSpan(0, plan.HiddenCount));
-        _logitRows.Write(plan.LogitRows.AsSpan(0, plan.LogitCount));
-        _tokens.BindInput(_binding, plan.TokenCount);
-        _cumulative.BindInput(_binding, plan.SequenceCount + 1);
-        _past.BindInput(_binding, plan.SequenceCount);
         _blockTable.BindInput(_binding, plan.SequenceCount, tableWidth);
-        _hiddenRows.BindInput(_binding, plan.HiddenCount);
-        _logitRows.BindInput(_binding, plan.LogitCount);
-        _hidden.BindOutput(_binding, plan.HiddenCount, _shape.HiddenSize);
-        _logits.BindOutput(_binding, plan.LogitCount, _shape.VocabularySize);
+        _hiddenRows?.Load(_binding, plan.HiddenRows.AsSpan(0, plan.HiddenCount));
+        _logitRows?.Load(_binding, plan.LogitRows.AsSpan(0, plan.LogitCount));
+        _hidden?.BindOutput(_binding, plan.HiddenCount, _hiddenSize);
+        _logits?.BindOutput(_binding, plan.LogitCount, _slice.Vocabulary.Count);
+        _hiddenOut?.BindOutput(_binding, plan.TokenCount, _hiddenSize);
     }
 
     public void Run(InferenceSession session, RunOptions options) => session.RunWithBinding(options, _binding);
 
-    public StepOutput Output(StepPlan plan) => new(
-        new(_hidden.Memory, checked(plan.HiddenCount * _shape.HiddenSize)), new(_logits.Memory, checked(plan.LogitCount * _shape.VocabularySize)));
-
     public void Dispose()
     {
         _binding.Dispose();
-        foreach (var tensor in (ReadOnlySpan<Tensor>)[_tokens, _cumulative, _past, _blockTable, _hiddenRows, _logitRows, _hidden, _logits]) tensor.Dispose();
+        foreach (var tensor in _tensors) tensor.Dispose();
         foreach (var cache in _caches) cache.Dispose();
+    }
+
+    private static Tensor Of(Tensor? tensor) => tensor ?? throw new InvalidOperationException("The shard's stage has no such input or output.");
+
+    /// <summary>Token ids become rows of the rank's embedding table, where other ranks' ids are the row of zeros behind its own.</summary>
+    private void LoadTokens(Tensor tensor, ReadOnlySpan<int> ids)
+    {
+        tensor.Load(_binding, ids);
+        if (_slice.Ranks == 1) return;
+        var (first, count) = _slice.Vocabulary;
+        foreach (ref var id in tensor.Integers(ids.Length)) id = (int)Math.Min((uint)(id - first), (uint)count);
+    }
+
+    private Tensor Integers(string name, long capacity) => Add(new(name, TensorElementType.Int32, capacity));
+
+    private Tensor Floats(string name, long capacity) => Add(new(name, TensorElementType.Float, capacity));
+
+    private Tensor Add(Tensor tensor)
+    {
+        _tensors.Add(tensor);
+        return tensor;
     }
 
     private void BindCaches(ModelDescription model, KvCacheMemory cache)
     {
-        long[] shape = [cache.BlockCount, KvCacheMemory.BlockTokens, model.KvHeadCount, model.HeadSize];
-        for (var layer = 0; layer < model.LayerCount; layer++)
+        long[] shape = [cache.BlockCount, KvCacheMemory.BlockTokens, _slice.KvHeads.Count, model.HeadSize];
+        for (var layer = _slice.Layers.First; layer < _slice.Layers.End; layer++)
         {
             Bind(GraphContract.KeyCache(layer), GraphContract.KeyCacheOut(layer), cache.Keys(layer));
             Bind(GraphContract.ValueCache(layer), GraphContract.ValueCacheOut(layer), cache.Values(layer));
@@ -94,14 +130,30 @@ internal sealed unsafe class StepBinding : IDisposable
     {
         private readonly long[] _shape = [-1, -1];
         private OrtValue? _value;
+        private void* _memory = NativeMemory.AlignedAlloc((nuint)Math.Max(1, capacity) * 4, 64);
 
-        public void* Memory { get; private set; } = NativeMemory.AlignedAlloc((nuint)Math.Max(1, capacity) * 4, 64);
-
-        public void Write(ReadOnlySpan<int> values) => values.CopyTo(new Span<int>(Memory, checked((int)capacity)));
-
-        public void BindInput(OrtIoBinding binding, long length)
+        public Span<int> Integers(int length)
         {
-            if (Reshape(length, 0)) binding.BindInput(name, _value!);
+            ObjectDisposedException.ThrowIf(_memory is null, this);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(length, capacity);
+            return new(_memory, length);
+        }
+
+        public Span<float> Floats(int rows, int columns)
+        {
+            ObjectDisposedException.ThrowIf(_memory is null, this);
+            var length = checked(rows * columns);
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(length, capacity);
+            return new(_memory, length);
+        }
+
+        public void Write(ReadOnlySpan<int> values) => values.CopyTo(Integers(values.Length));
+
+        /// <summary>Takes a vector's values and binds its length.</summary>
+        public void Load(OrtIoBinding binding, ReadOnlySpan<int> values)
+        {
+            Write(values);
+            if (Reshape(values.Length, 0)) binding.BindInput(name, _value!);
         }
 
         public void BindInput(OrtIoBinding binding, long rows, long columns)
@@ -117,8 +169,8 @@ internal sealed unsafe class StepBinding : IDisposable
         public void Dispose()
         {
             _value?.Dispose();
-            NativeMemory.AlignedFree(Memory);
-            Memory = null;
+            NativeMemory.AlignedFree(_memory);
+            _memory = null;
         }
 
         // Columns 0 is a vector. False where the bound value has the shape already.
@@ -126,7 +178,7 @@ internal sealed unsafe class StepBinding : IDisposable
         {
             if (_shape[0] == rows && _shape[1] == columns) return false;
             var value = OrtValue.CreateTensorValueWithData(
-                OrtMemoryInfo.DefaultInstance, type, columns == 0 ? [rows] : [rows, columns], (nint)Memory, capacity * 4);
+                OrtMemoryInfo.DefaultInstance, type, columns == 0 ? [rows] : [rows, columns], (nint)_memory, capacity * 4);
             _value?.Dispose();
             (_value, _shape[0], _shape[1]) = (value, rows, columns);
             return true;

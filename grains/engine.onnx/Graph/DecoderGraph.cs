@@ -1,35 +1,38 @@
 using Granary.Engine.Onnx.Import;
 using Granary.Engine.Onnx.Import.Configuration;
-using Granary.Engine.Onnx.Import.Safetensors;
 using Granary.Engine.Onnx.Import.Weights;
+using Granary.Engine.Partitioning;
 
 namespace Granary.Engine.Onnx.Graph;
 
-/// <summary>Builds the graph of a decoder-only model over packed tokens, as <see cref="GraphContract"/> describes its border.</summary>
+/// <summary>Builds the graph of a decoder-only model, or of one shard of it, over packed tokens, as <see cref="GraphContract"/> describes its border.</summary>
 /// <remarks>
 /// Per layer: packed QKV → paged attention → output projection → add and norm → gate and up in one → SiLU(gate) · up → down →
 /// add and norm. Every operator but attention works row by row, so a row's result does not depend on the batch. Behind the
 /// last attention nothing looks across tokens any more: only the rows whose hidden states are wanted go on
 /// from there, and of those only the ones with logits go through the head.
+/// Cut into ranks, the products with row-parallel matrices (output, down) and the looked-up embeddings are sums over ranks.
 /// </remarks>
 internal sealed class DecoderGraph
 {
     private readonly GraphBuilder _graph;
     private readonly ModelConfiguration _config;
+    private readonly ShardSlice _slice;
     private readonly DecoderWeights _weights;
     private readonly WeightFormat _format;
 
-    private DecoderGraph(ModelConfiguration config, DecoderWeights weights, WeightFormat format)
+    private DecoderGraph(ModelConfiguration config, ShardSlice slice, DecoderWeights weights, WeightFormat format)
     {
         _graph = new GraphBuilder(config.Architecture, ModelDescription.WeightsFileName);
         _config = config;
+        _slice = slice;
         _weights = weights;
         _format = format;
     }
 
-    public static GraphBuilder Build(ModelConfiguration config, DecoderWeights weights, WeightFormat format)
+    public static GraphBuilder Build(ModelConfiguration config, ShardSlice slice, DecoderWeights weights, WeightFormat format)
     {
-        var graph = new DecoderGraph(config, weights, format);
+        var graph = new DecoderGraph(config, slice, weights, format);
         graph.Border();
         graph.Body();
         return graph._graph;
@@ -37,16 +40,22 @@ internal sealed class DecoderGraph
 
     private void Border()
     {
-        _graph.Input(GraphContract.TokenIds, OnnxElementType.Int32, "tokens");
+        if (_slice.IsFirstStage) _graph.Input(GraphContract.TokenIds, OnnxElementType.Int32, "tokens");
+        else _graph.Input(GraphContract.HiddenIn, OnnxElementType.Float, "tokens", _config.HiddenSize);
         _graph.Input(GraphContract.CumulativeSequenceLength, OnnxElementType.Int32, "sequences_plus_one");
         _graph.Input(GraphContract.PastSequenceLengths, OnnxElementType.Int32, "sequences");
         _graph.Input(GraphContract.BlockTable, OnnxElementType.Int32, "sequences", "blocks_per_sequence");
-        _graph.Input(GraphContract.HiddenRows, OnnxElementType.Int32, "hidden_rows");
-        _graph.Input(GraphContract.LogitRows, OnnxElementType.Int32, "logit_rows");
-        _graph.Output(GraphContract.Hidden, OnnxElementType.Float, "hidden_rows", _config.HiddenSize);
-        _graph.Output(GraphContract.Logits, OnnxElementType.Float, "logit_rows", _config.VocabularySize);
-        GraphDimension[] cache = ["blocks", "block_tokens", _config.KvHeadCount, _config.HeadSize];
-        for (var layer = 0; layer < _config.LayerCount; layer++)
+        if (_slice.IsLastStage)
+        {
+            _graph.Input(GraphContract.HiddenRows, OnnxElementType.Int32, "hidden_rows");
+            _graph.Input(GraphContract.LogitRows, OnnxElementType.Int32, "logit_rows");
+            _graph.Output(GraphContract.Hidden, OnnxElementType.Float, "hidden_rows", _config.HiddenSize);
+            _graph.Output(GraphContract.Logits, OnnxElementType.Float, "logit_rows", _slice.Vocabulary.Count);
+        }
+        else _graph.Output(GraphContract.HiddenOut, OnnxElementType.Float, "tokens", _config.HiddenSize);
+
+        GraphDimension[] cache = ["blocks", "block_tokens", _slice.KvHeads.Count, _config.HeadSize];
+        for (var layer = _slice.Layers.First; layer < _slice.Layers.End; layer++)
         {
             _graph.Input(GraphContract.KeyCache(layer), OnnxElementType.Float, cache);
             _graph.Input(GraphContract.ValueCache(layer), OnnxElementType.Float, cache);
@@ -59,13 +68,8 @@ internal sealed class DecoderGraph
     {
         _graph.Constant("cos_cache", new RotaryContent(_config.Rotary, _config.ContextLength, sine: false));
         _graph.Constant("sin_cache", new RotaryContent(_config.Rotary, _config.ContextLength, sine: true));
-        var table = _graph.Constant("embedding.weight", new PlainContent(_weights.Embedding.Shape, _weights.Embedding));
-        var residual = _graph.Node(GraphBuilder.Standard, "Gather", "embedding", [table, GraphContract.TokenIds], new GraphAttribute("axis", 0));
-        var normed = _graph.Node(
-            GraphBuilder.Standard, "SimplifiedLayerNormalization", "layers.0.input_norm", [residual, Vector("layers.0.input_norm.weight", _weights.Layers[0].InputNorm)],
-            new GraphAttribute("axis", -1), new GraphAttribute("epsilon", _config.NormEpsilon), new GraphAttribute("stash_type", 1));
-
-        for (var layer = 0; layer < _config.LayerCount; layer++)
+        var (normed, residual) = _slice.IsFirstStage ? Embedding() : Received();
+        for (var layer = _slice.Layers.First; layer < _slice.Layers.End; layer++)
         {
             var weights = _weights.Layers[layer];
             var name = $"layers.{layer}.";
@@ -77,15 +81,53 @@ internal sealed class DecoderGraph
                 residual = Rows(name + "residual.rows", residual, GraphContract.HiddenRows);
             }
 
-            var output = Product(name + "output", attention, weights.Output);
+            var output = Reduced(Product(name + "output", attention, weights.Output));
             (normed, residual) = AddAndNorm(name + "mlp_norm", output, residual, weights.MlpNorm, weights.OutputBias);
-            var down = Mlp(name, normed, weights);
-            var (nextName, nextNorm) = layer + 1 < _config.LayerCount ? ($"layers.{layer + 1}.input_norm", _weights.Layers[layer + 1].InputNorm) : (GraphContract.Hidden, _weights.FinalNorm);
-            (normed, residual) = AddAndNorm(nextName, down, residual, nextNorm, weights.DownBias);
+            var down = Reduced(Mlp(name, normed, weights));
+            if (layer + 1 < _slice.Layers.End)
+                (normed, residual) = AddAndNorm($"layers.{layer + 1}.input_norm", down, residual, _weights.Layers[layer + 1].InputNorm, weights.DownBias);
+            else if (_weights.FinalNorm is { } norm)
+                (normed, residual) = AddAndNorm(GraphContract.Hidden, down, residual, norm, weights.DownBias);
+            else
+                PassOn(down, residual, weights.DownBias);
         }
 
-        Product("head", Rows("head.rows", normed, GraphContract.LogitRows), _weights.Head, GraphContract.Logits);
+        if (_weights.Head is { } head) Product("head", Rows("head.rows", normed, GraphContract.LogitRows), head, GraphContract.Logits);
     }
+
+    private (string Normed, string Residual) Embedding()
+    {
+        // Ids of other ranks look up the row of zeros behind this rank's own, so that the sum over ranks is the looked-up row.
+        var rows = _slice.Vocabulary.Count + (_slice.Ranks > 1 ? 1 : 0);
+        var table = _graph.Constant("embedding.weight", new PlainContent([rows, _config.HiddenSize], _weights.Embedding!));
+        var residual = Reduced(_graph.Node(GraphBuilder.Standard, "Gather", "embedding", [table, GraphContract.TokenIds], new GraphAttribute("axis", 0)));
+        var normed = _graph.Node(
+            GraphBuilder.Standard, "SimplifiedLayerNormalization", "layers.0.input_norm", [residual, Vector("layers.0.input_norm.weight", _weights.Layers[0].InputNorm)],
+            new GraphAttribute("axis", -1), new GraphAttribute("epsilon", _config.NormEpsilon), new GraphAttribute("stash_type", 1));
+        return (normed, residual);
+    }
+
+    /// <summary>The residual stream of the stage before, and its norm.</summary>
+    private (string Normed, string Residual) Received()
+    {
+        // The operator that adds and norms inside of a stage, with nothing to add: another norm's sums have another order, and stages
+        // alone are to change no bit.
+        var nothing = _graph.Node(GraphBuilder.Standard, "Sub", "nothing", [GraphContract.HiddenIn, GraphContract.HiddenIn]);
+        var first = _slice.Layers.First;
+        return AddAndNorm($"layers.{first}.input_norm", GraphContract.HiddenIn, nothing, _weights.Layers[first].InputNorm, bias: null);
+    }
+
+    /// <summary>The residual stream for the next stage, added in the order of the operator that adds and norms inside of a stage.</summary>
+    private void PassOn(string down, string residual, TensorRange? bias)
+    {
+        var sum = bias is null ? GraphContract.HiddenOut : GraphContract.HiddenOut + ".unbiased";
+        _graph.Node(GraphBuilder.Standard, "Add", sum, [down, residual]);
+        if (bias is not null) _graph.Node(GraphBuilder.Standard, "Add", GraphContract.HiddenOut, [sum, Vector(GraphContract.HiddenOut + ".bias", bias)]);
+    }
+
+    /// <summary>The sum over the ranks of the stage, where there are several.</summary>
+    private string Reduced(string partial) =>
+        _slice.Ranks == 1 ? partial : _graph.Node(GraphContract.Domain, GraphContract.AllReduce, partial + ".reduced", [partial]);
 
     private string Attention(int layer, string qkv, LayerWeights weights)
     {
@@ -97,7 +139,7 @@ internal sealed class DecoderGraph
         ];
         List<GraphAttribute> attributes =
         [
-            new("num_heads", _config.HeadCount), new("kv_num_heads", _config.KvHeadCount), new("scale", 0f), new("do_rotary", 1),
+            new("num_heads", _slice.Heads.Count), new("kv_num_heads", _slice.KvHeads.Count), new("scale", 0f), new("do_rotary", 1),
             new("rotary_interleaved", 0), new("local_window_size", _config.Windows[layer]), new("softcap", 0f),
         ];
         if (weights.QueryNorm is not null && weights.KeyNorm is not null)
@@ -124,7 +166,7 @@ internal sealed class DecoderGraph
     }
 
     /// <summary>input + skip (+ bias), and its norm.</summary>
-    private (string Normed, string Sum) AddAndNorm(string name, string input, string skip, CheckpointTensor norm, CheckpointTensor? bias)
+    private (string Normed, string Sum) AddAndNorm(string name, string input, string skip, TensorRange norm, TensorRange? bias)
     {
         List<string> inputs = [input, skip, Vector(name + ".weight", norm)];
         if (bias is not null) inputs.Add(Vector(name + ".input_bias", bias));
@@ -156,8 +198,8 @@ internal sealed class DecoderGraph
         return output;
     }
 
-    private string Biased(string name, string input, CheckpointTensor[]? bias) =>
+    private string Biased(string name, string input, TensorRange[]? bias) =>
         bias is null ? input : _graph.Node(GraphBuilder.Standard, "Add", name + ".biased", [input, Vector(name + ".bias", bias)]);
 
-    private string Vector(string name, params CheckpointTensor[] parts) => _graph.Constant(name, new PlainContent([parts.Sum(part => part.ElementCount)], parts));
+    private string Vector(string name, params TensorRange[] parts) => _graph.Constant(name, new PlainContent([parts.Sum(part => part.Count)], parts));
 }

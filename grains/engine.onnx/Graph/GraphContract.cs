@@ -17,6 +17,11 @@ namespace Granary.Engine.Onnx.Graph;
 ///          logits                     float [S, vocabulary]
 ///          key_cache_out.{l}, value_cache_out.{l}: bound to the same memory as the inputs
 /// </code>
+/// The graph of one shard has what its part needs of that. Stages: token_ids is an input of the first only, every later one has
+/// <c>hidden_in</c> float [T, hidden] instead, the residual stream in front of its first norm; hidden_rows, logit_rows, hidden and logits belong to
+/// the last only, every earlier one ends with <c>hidden_out</c> float [T, hidden], the residual stream behind its last layer. Layers keep
+/// their numbers in the model. Ranks: K is the rank's KV heads, logits are its columns of the vocabulary, and token_ids are rows of its
+/// embedding table: its vocabulary's rows and, behind them, one of zeros for every id that another rank holds.
 /// Between the shape's first and last element a block's memory is the attention kernel's own: nothing else reads it.
 /// </remarks>
 public static class GraphContract
@@ -29,6 +34,8 @@ public static class GraphContract
     public const string LogitRows = "logit_rows";
     public const string Hidden = "hidden";
     public const string Logits = "logits";
+    public const string HiddenIn = "hidden_in";
+    public const string HiddenOut = "hidden_out";
 
     /// <summary>Domain of our own operators.</summary>
     public const string Domain = "granary";
@@ -43,6 +50,12 @@ public static class GraphContract
     /// with the attribute qk_norm_epsilon: queries and keys are normalised before they are rotated.
     /// </summary>
     public const string PagedAttention = "PagedAttention";
+
+    /// <summary>
+    /// Sum over the ranks of a stage: values [rows, columns], the rank's own → sums [rows, columns], the same on every rank. Stands behind
+    /// the embedding, the output projection and the down projection of graphs that are cut into ranks, and in no others.
+    /// </summary>
+    public const string AllReduce = "AllReduce";
 
     public static string KeyCache(int layer) => $"key_cache.{layer}";
 

@@ -1,3 +1,5 @@
+using Granary.Engine.Partitioning;
+
 namespace Granary.Engine.Onnx.Import;
 
 /// <summary>What an import makes of a model.</summary>
@@ -12,6 +14,10 @@ public sealed record ImportOptions
     /// scaling at most the original context chooses the short factors, a longer one the long factors, for all positions.
     /// </value>
     public int ContextLength { get; init; }
+
+    /// <summary>What of the model is imported: one shard's part.</summary>
+    /// <value>Default null: all of it. A part needs only those weight files of the source that hold something of it.</value>
+    public ShardSlice? Slice { get; init; }
 }
 
 /// <summary>What an import is doing.</summary>

@@ -29,6 +29,7 @@ public sealed class ModelCache(string root)
     public ImportedModel GetOrImport(string sourceDirectory, ImportOptions options, IProgress<ImportProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         var source = new SourceFolder(sourceDirectory);
+        options = SliceCheck.Checked(source, options);
         var fingerprint = SourceFingerprint.Compute(source, options);
         var directory = Path.Combine(Root, $"{Label(source.Root)}-{fingerprint[..FingerprintDigits]}");
         if (TryLoad(directory, fingerprint) is { } present) return present;

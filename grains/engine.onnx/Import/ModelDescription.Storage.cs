@@ -7,7 +7,7 @@ namespace Granary.Engine.Onnx.Import;
 public sealed partial record ModelDescription
 {
     /// <summary>Layout that this build writes and reads.</summary>
-    public const int CurrentFormatVersion = 2;
+    public const int CurrentFormatVersion = 3;
 
     private const int MaxFileBytes = 1 << 20;
 
@@ -45,6 +45,7 @@ public sealed partial record ModelDescription
         if (string.IsNullOrEmpty(Architecture)) throw new ModelImportException($"{path}: Architecture is empty.");
         Check(nameof(LayerCount), LayerCount, ModelConfigurationReader.MaxLayers);
         Check(nameof(HiddenSize), HiddenSize, ModelConfigurationReader.MaxWidth);
+        Check(nameof(IntermediateSize), IntermediateSize, ModelConfigurationReader.MaxWidth);
         Check(nameof(HeadCount), HeadCount, ModelConfigurationReader.MaxHeads);
         Check(nameof(KvHeadCount), KvHeadCount, HeadCount);
         Check(nameof(HeadSize), HeadSize, ModelConfigurationReader.MaxHeadSize);
@@ -53,6 +54,7 @@ public sealed partial record ModelDescription
         Check(nameof(ParameterCount), ParameterCount, long.MaxValue);
         if (HeadCount % KvHeadCount != 0) throw new ModelImportException($"{path}: KvHeadCount {KvHeadCount} does not divide HeadCount {HeadCount}.");
         if (!Enum.IsDefined(Weights)) throw new ModelImportException($"{path}: Weights is {Weights}, not a known format.");
+        if (Slice is not null) SliceCheck.Check(Slice, Shape, path);
         if (EosTokenIds is null || EosTokenIds.Any(id => id < 0 || id >= VocabularySize)) throw new ModelImportException($"{path}: EosTokenIds holds an id outside 0 … {VocabularySize - 1}.");
         if (Defaults is null) throw new ModelImportException($"{path}: Defaults is null.");
 
@@ -63,6 +65,6 @@ public sealed partial record ModelDescription
     }
 }
 
-[JsonSourceGenerationOptions(WriteIndented = true, UseStringEnumConverter = true, MaxDepth = 8, AllowDuplicateProperties = false)]
+[JsonSourceGenerationOptions(WriteIndented = true, UseStringEnumConverter = true, IgnoreReadOnlyProperties = true, MaxDepth = 8, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(ModelDescription))]
 internal sealed partial class ModelDescriptionJson : JsonSerializerContext;

@@ -3,10 +3,11 @@ using Granary.Engine.Onnx.Import.Configuration;
 using Granary.Engine.Onnx.Import.Safetensors;
 using Granary.Engine.Onnx.Import.Storage;
 using Granary.Engine.Onnx.Import.Weights;
+using Granary.Engine.Partitioning;
 
 namespace Granary.Engine.Onnx.Import;
 
-/// <summary>Makes an imported folder (graph, weights, description, tokenizer files) of a Hugging Face folder.</summary>
+/// <summary>Makes an imported folder (graph, weights, description, tokenizer files) of a Hugging Face folder, or of one shard's part of it.</summary>
 public static class ModelImporter
 {
     /// <summary>Imports into <paramref name="outputDirectory"/>. Everything is checked before the first byte is written.</summary>
@@ -21,13 +22,27 @@ public static class ModelImporter
         var source = new SourceFolder(sourceDirectory);
         var output = Path.TrimEndingDirectorySeparator(Path.GetFullPath(outputDirectory));
         CheckOutput(source, output);
+        options = SliceCheck.Checked(source, options);
         Directory.CreateDirectory(Path.GetDirectoryName(output)!);
         using var held = FolderLock.Acquire(output, cancellationToken);
         CheckOutput(source, output);
         return ImportLocked(source, output, SourceFingerprint.Compute(source, options), options, progress, cancellationToken);
     }
 
+    /// <summary>What an import would say of the model; of weights only the files' fingerprint is taken.</summary>
+    /// <exception cref="ModelImportException">Configuration or names of files are refused.</exception>
+    public static ModelDescription Describe(string sourceDirectory, ImportOptions options)
+    {
+        var source = new SourceFolder(sourceDirectory);
+        options = SliceCheck.Checked(source, options);
+        var config = ModelConfigurationReader.Read(source, options);
+        var (eos, defaults) = GenerationConfiguration.Read(source, config.VocabularySize);
+        var tensors = new DecoderTensors(config, options.Slice ?? ShardSlice.Whole(config.Shape(options.Weights)));
+        return Describe(config, tensors.ParameterCount, options, SourceFingerprint.Compute(source, options), eos, defaults);
+    }
+
     /// <summary>Imports while the caller holds the output's lock.</summary>
+    /// <param name="options">With a slice that fits.</param>
     internal static ModelDescription ImportLocked(
         SourceFolder source, string output, string fingerprint, ImportOptions options, IProgress<ImportProgress>? progress, CancellationToken cancellationToken)
     {
@@ -35,10 +50,11 @@ public static class ModelImporter
         if (!Enum.IsDefined(options.Weights)) throw new ModelImportException($"Weight format {options.Weights} is unknown.");
         var config = ModelConfigurationReader.Read(source, options);
         var (eos, defaults) = GenerationConfiguration.Read(source, config.VocabularySize);
-        using var checkpoint = Checkpoint.Open(source);
-        var weights = new DecoderWeights(checkpoint, config);
-        var graph = DecoderGraph.Build(config, weights, options.Weights);
-        var description = Describe(config, weights, options, fingerprint, eos, defaults);
+        var slice = options.Slice ?? ShardSlice.Whole(config.Shape(options.Weights));
+        var tensors = new DecoderTensors(config, slice);
+        using var checkpoint = Checkpoint.Open(source, slice.IsWhole ? null : tensors.IsNeeded);
+        var graph = DecoderGraph.Build(config, slice, new DecoderWeights(checkpoint, tensors, config, slice), options.Weights);
+        var description = Describe(config, tensors.ParameterCount, options, fingerprint, eos, defaults);
 
         using var transaction = new FolderTransaction(output);
         CheckSpace(transaction.Temporary, graph.WeightsLength);
@@ -54,7 +70,7 @@ public static class ModelImporter
         return description;
     }
 
-    private static ModelDescription Describe(ModelConfiguration config, DecoderWeights weights, ImportOptions options, string fingerprint, int[] eos, GenerationDefaults defaults) => new()
+    private static ModelDescription Describe(ModelConfiguration config, long parameterCount, ImportOptions options, string fingerprint, int[] eos, GenerationDefaults defaults) => new()
     {
         FormatVersion = ModelDescription.CurrentFormatVersion,
         Fingerprint = fingerprint,
@@ -62,13 +78,16 @@ public static class ModelImporter
         Weights = options.Weights,
         LayerCount = config.LayerCount,
         HiddenSize = config.HiddenSize,
+        IntermediateSize = config.IntermediateSize,
         HeadCount = config.HeadCount,
         KvHeadCount = config.KvHeadCount,
         HeadSize = config.HeadSize,
         VocabularySize = config.VocabularySize,
         ContextLength = config.ContextLength,
+        TiedEmbeddings = config.TiedEmbeddings,
+        Slice = options.Slice,
         EosTokenIds = eos,
-        ParameterCount = weights.ParameterCount,
+        ParameterCount = parameterCount,
         Defaults = defaults,
     };
 

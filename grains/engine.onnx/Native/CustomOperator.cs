@@ -31,6 +31,6 @@ internal unsafe struct CustomOperator
     public nint GetEndVersion;
     public nint GetMayInplace;
     public nint ReleaseMayInplace;
-    public nint GetAliasMap;
-    public nint ReleaseAliasMap;
+    public delegate* unmanaged[Cdecl]<int**, int**, nuint> GetAliasMap;
+    public delegate* unmanaged[Cdecl]<int*, int*, void> ReleaseAliasMap;
 }

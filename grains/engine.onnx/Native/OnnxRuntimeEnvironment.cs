@@ -3,21 +3,18 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Granary.Engine.Onnx.Native;
 
-/// <summary>The process's one ONNX Runtime environment with our operators, and the options our sessions share.</summary>
-internal static unsafe class OnnxRuntimeEnvironment
+/// <summary>The process's one ONNX Runtime environment, and the options our sessions share.</summary>
+internal static class OnnxRuntimeEnvironment
 {
-    // The domain and its operators live as long as the process: sessions keep pointers into them.
-    private static readonly Lazy<nint> Domain = new(CreateDomain);
-
     // Before anything else of the library.
     static OnnxRuntimeEnvironment() => RuntimeTelemetry.Disable();
 
-    /// <summary>Options for a session that runs <paramref name="intraOpThreads"/> wide, with our operators registered.</summary>
+    /// <summary>Options for a session that runs <paramref name="intraOpThreads"/> wide and knows <paramref name="operators"/>.</summary>
     /// <remarks>
     /// Threads that wait do not spin: on shared cores a spinning pool costs its neighbours, and itself, most of their speed.
     /// Memory patterns are off because every step has other shapes. One thread means the caller's, without a pool.
     /// </remarks>
-    public static SessionOptions CreateSessionOptions(int intraOpThreads)
+    public static SessionOptions CreateSessionOptions(int intraOpThreads, Execution.SessionOperators operators)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(intraOpThreads, 1);
         var options = new SessionOptions
@@ -30,23 +27,8 @@ internal static unsafe class OnnxRuntimeEnvironment
         };
         options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
         options.AddSessionConfigEntry("session.inter_op.allow_spinning", "0");
-        RegisterOperators(options);
+        operators.Register(options);
         return options;
-    }
-
-    /// <summary>Makes the operators of our domain known to sessions created with these options.</summary>
-    public static void RegisterOperators(SessionOptions options)
-    {
-        var entered = false;
-        try
-        {
-            options.DangerousAddRef(ref entered);
-            OrtApi.AddCustomOpDomain(options.DangerousGetHandle(), Domain.Value);
-        }
-        finally
-        {
-            if (entered) options.DangerousRelease();
-        }
     }
 
     /// <summary>What a prepacked model depends on besides the model: the library's build and the CPU's instruction sets.</summary>
@@ -55,12 +37,5 @@ internal static unsafe class OnnxRuntimeEnvironment
         var text = string.Create(CultureInfo.InvariantCulture, $"{OrtApi.LibraryVersion}|{OrtApi.BuildInformation}|{CpuFeatures.Describe()}");
         var hash = System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(text));
         return $"ort-{OrtApi.LibraryVersion}-{Convert.ToHexStringLower(hash.AsSpan(0, 8))}";
-    }
-
-    private static nint CreateDomain()
-    {
-        var domain = OrtApi.CreateCustomOpDomain("granary\0"u8);
-        OrtApi.AddToDomain(domain, Execution.PagedAttentionOperator.Create());
-        return domain;
     }
 }

@@ -40,6 +40,8 @@ internal static unsafe class OrtApi
     public static void AddToDomain(nint domain, void* customOp) =>
         Check(((delegate* unmanaged[Cdecl]<nint, void*, nint>)Table[27])(domain, customOp));
 
+    public static void ReleaseCustomOpDomain(nint domain) => ((delegate* unmanaged[Cdecl]<nint, void>)Table[101])(domain);
+
     public static void AddCustomOpDomain(nint sessionOptions, nint domain) =>
         Check(((delegate* unmanaged[Cdecl]<nint, nint, nint>)Table[28])(sessionOptions, domain));
 

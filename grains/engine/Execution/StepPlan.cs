@@ -11,6 +11,7 @@ namespace Granary.Engine.Execution;
 /// block_table                 [B, W]   KV blocks of the sequence in order; unused entries are -1
 /// hidden_rows                 [N]      tokens whose hidden states are wanted, or needed for logits, ascending
 /// logit_rows                  [S]      those of them whose logits are wanted, as places in hidden_rows, ascending
+/// row_temperatures            [S]      how much of each row of logits is wanted; see <see cref="RowTemperatures"/>
 /// </code>
 /// </remarks>
 public sealed class StepPlan
@@ -45,4 +46,33 @@ public sealed class StepPlan
     public int[] HiddenRows { get; set; } = [];
 
     public int[] LogitRows { get; set; } = [];
+
+    /// <summary>What is wanted of each row of logits: one of <see cref="RowWants"/>, or a summary at this temperature.</summary>
+    /// <remarks>All are <see cref="RowWants.Whole"/> unless the executor's <see cref="ExecutorShape.Summaries"/> says that it heeds them.</remarks>
+    public float[] RowTemperatures { get; set; } = [];
+
+    /// <summary>Makes another plan the same step, reusing its arrays.</summary>
+    public void CopyTo(StepPlan target)
+    {
+        target.Step = Step;
+        target.TokenCount = TokenCount;
+        target.SequenceCount = SequenceCount;
+        target.BlockTableWidth = BlockTableWidth;
+        target.HiddenCount = HiddenCount;
+        target.LogitCount = LogitCount;
+        target.TokenIds = Copy(TokenIds, TokenCount, target.TokenIds);
+        target.CumulativeSequenceLengths = Copy(CumulativeSequenceLengths, SequenceCount + 1, target.CumulativeSequenceLengths);
+        target.PastLengths = Copy(PastLengths, SequenceCount, target.PastLengths);
+        target.BlockTable = Copy(BlockTable, SequenceCount * BlockTableWidth, target.BlockTable);
+        target.HiddenRows = Copy(HiddenRows, HiddenCount, target.HiddenRows);
+        target.LogitRows = Copy(LogitRows, LogitCount, target.LogitRows);
+        target.RowTemperatures = Copy(RowTemperatures, LogitCount, target.RowTemperatures);
+    }
+
+    private static T[] Copy<T>(T[] source, int count, T[] target)
+    {
+        if (target.Length < count) target = new T[Math.Max(count, 2 * target.Length)];
+        source.AsSpan(0, count).CopyTo(target);
+        return target;
+    }
 }

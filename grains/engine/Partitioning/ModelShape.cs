@@ -21,7 +21,7 @@ public sealed record ModelShape
     /// <summary>Most positions of a sequence.</summary>
     public required int ContextLength { get; init; }
 
-    /// <summary>The head is the embedding table; where both are on one shard, only a float32 model holds it once.</summary>
+    /// <summary>The head is the embedding table. A device holds two all the same: one to gather from, one laid out for products.</summary>
     public required bool TiedEmbeddings { get; init; }
 
     /// <summary>Bits of a matrix element: 32, 8 or 4. Those of 8 and 4 bits come in blocks of 32 inputs with one float32 scale.</summary>

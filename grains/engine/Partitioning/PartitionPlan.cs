@@ -14,6 +14,12 @@ public sealed record PartitionPlan
     /// <summary>Tokens that the KV cache of the replica holds; every shard has room for its layers and heads of all of them.</summary>
     public required int KvTokens { get; init; }
 
+    /// <summary>Predicted for a step of a few decoding sequences alone, through all stages.</summary>
+    public double StepSeconds { get; init; }
+
+    /// <summary>Predicted from one such step to the next where every stage has one; the slowest stage's.</summary>
+    public double PeriodSeconds { get; init; }
+
     /// <summary>P × T, stage by stage, in each by rank.</summary>
     public required IReadOnlyList<ShardPlan> Shards { get; init; }
 
@@ -26,7 +32,8 @@ public sealed record PartitionPlan
 /// <param name="WeightBytes">As the device holds them.</param>
 /// <param name="KvBytes">Of the KV cache.</param>
 /// <param name="WorkspaceBytes">Activations of the largest step, and rows of logits.</param>
-public sealed record ShardPlan(ShardSlice Slice, string Worker, long WeightBytes, long KvBytes, long WorkspaceBytes)
+/// <param name="StepSeconds">Predicted for its stage's part of a step of a few decoding sequences.</param>
+public sealed record ShardPlan(ShardSlice Slice, string Worker, long WeightBytes, long KvBytes, long WorkspaceBytes, double StepSeconds = 0)
 {
     public long TotalBytes => WeightBytes + KvBytes + WorkspaceBytes;
 }
@@ -68,17 +75,23 @@ public sealed record PartitionRequest
 
     public int Ranks { get; init; } = 1;
 
-    /// <summary>Cores of each shard.</summary>
+    /// <summary>Cores of each shard on a CPU.</summary>
     public int ThreadsPerShard { get; init; } = 1;
 
-    /// <summary>Tokens of the KV cache; 0 takes what a replica's default would.</summary>
+    /// <summary>Tokens of the KV cache, which is whole blocks; 0 takes what the memory allows, from those of one step to <see cref="MaxSequences"/> full contexts.</summary>
     public int KvTokens { get; init; }
+
+    /// <summary>Share of the memory left beside weights and workspace that a KV cache of open size may take; less leaves room for other replicas.</summary>
+    public double KvShare { get; init; } = 1;
 
     /// <summary>Most tokens of a step, which decides the workspace.</summary>
     public int MaxTokensPerStep { get; init; } = 2048;
 
     /// <summary>Most rows of logits of a step.</summary>
     public int MaxLogitRows { get; init; } = 128;
+
+    /// <summary>Most sequences that run at once.</summary>
+    public int MaxSequences { get; init; } = 64;
 }
 
 /// <summary>A plan, or why there is none.</summary>

@@ -48,6 +48,19 @@ public sealed record ShardSlice
     /// <summary>Rows of embedding and head.</summary>
     public required Slice Vocabulary { get; init; }
 
+    /// <summary>The one slice of a model that is not cut.</summary>
+    public static ShardSlice Whole(ModelShape model) => new()
+    {
+        Place = default,
+        Stages = 1,
+        Ranks = 1,
+        Layers = new(0, model.LayerCount),
+        Heads = new(0, model.HeadCount),
+        KvHeads = new(0, model.KvHeadCount),
+        Intermediate = new(0, model.IntermediateSize),
+        Vocabulary = new(0, model.VocabularySize),
+    };
+
     public bool IsFirstStage => Place.Stage == 0;
 
     public bool IsLastStage => Place.Stage == Stages - 1;

@@ -10,7 +10,8 @@ namespace Granary.Engine.Scheduling;
 /// starts waiting sequences, but for those whose next block an older one is about to leave in the cache (<see cref="PrefixWaits"/>).
 /// When blocks run out the youngest running sequence gives its up and is computed again later: what it generated becomes part of
 /// what is prefilled. The oldest that runs therefore always advances, and everything ends. Sequences whose readers are behind stand
-/// still; they are the first to lose blocks or place to others.
+/// still; they are the first to lose blocks or place to others. Where several steps may be in flight, a sequence is in one of them at
+/// most, keeps its blocks while it is, and those that can advance are spread over them (<see cref="StepShares"/>).
 /// </remarks>
 internal sealed class Scheduler
 {
@@ -21,15 +22,17 @@ internal sealed class Scheduler
     private readonly PrefixWaits _prefixWaits;
     private readonly List<Sequence> _waiting = []; // Both in order of arrival.
     private readonly List<Sequence> _running = [];
-    private readonly List<Sequence> _planned = [];
-    private readonly List<Sequence> _sampled = [];
     private readonly List<Delivery> _outbox = [];
     private readonly StepPlanWriter _writer;
+    private readonly Stack<ScheduledStep> _unused = new();
+    private readonly int _depth;
+    private int _inFlight;
     private long _arrivals;
     private int _noLongerQueued;
     private int _budget;
     private int _logitRows;
     private bool _preempted;
+    private bool _stalled;
 
     public Scheduler(ExecutorShape shape, EngineOptions options, KvCache? cache = null)
     {
@@ -39,6 +42,7 @@ internal sealed class Scheduler
         _cache = cache ?? new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching);
         _prefixWaits = new(_cache);
         _writer = new(_maxTokens, _maxRunning, _maxLogitRows);
+        _depth = shape.StepsInFlight;
     }
 
     public int RunningCount => _running.Count;
@@ -56,12 +60,6 @@ internal sealed class Scheduler
     }
 
     public SchedulerCounters Counters { get; } = new();
-
-    /// <summary>The sequences that advance in the step, in the plan's order.</summary>
-    public IReadOnlyList<Sequence> Planned => _planned;
-
-    /// <summary>Those of them that get a token, in the same order.</summary>
-    public IReadOnlyList<Sequence> Sampled => _sampled;
 
     /// <summary>Tokens and ends to hand out; emptied by the owner.</summary>
     public List<Delivery> Outbox => _outbox;
@@ -91,50 +89,73 @@ internal sealed class Scheduler
         _waiting.Add(sequence);
     }
 
-    /// <summary>Ends a sequence without a further token and frees its blocks. Nothing happens if it has ended.</summary>
+    /// <summary>Ends a sequence without a further token and frees its blocks: at once, or when the step ends that it is in. Nothing happens if it has ended.</summary>
     public void Cancel(Sequence sequence, SequenceEnd end)
     {
         if (sequence.State == SequenceState.Ended) return;
+        if (sequence.InFlight)
+        {
+            sequence.PendingEnd ??= end;
+            return;
+        }
+
         (sequence.State == SequenceState.Running ? _running : _waiting).Remove(sequence);
         End(sequence, end);
     }
 
-    /// <summary>Makes the next step.</summary>
-    /// <returns><see langword="false"/> when no sequence can advance: there is none, or their readers are behind.</returns>
-    public bool Schedule(StepPlan plan)
+    /// <summary>Makes the next step, of sequences that are in no step in flight.</summary>
+    /// <returns>Null when no sequence can advance: there is none, all are in flight or wait for one that is, or their readers are behind.</returns>
+    public ScheduledStep? Schedule()
     {
         _budget = _maxTokens;
         _logitRows = _maxLogitRows;
-        _preempted = false;
-        foreach (var sequence in _running) (sequence.Scheduled, sequence.LogitRows) = (0, 0);
+        (_preempted, _stalled) = (false, false);
+        var shares = StepShares.Of(_depth, _inFlight, _running, _waiting, _maxRunning);
 
-        Advance(decoding: true);
-        Advance(decoding: false);
-        if (!_preempted) StartWaiting();
+        Advance(decoding: true, shares.Decoding);
+        var prompts = Advance(decoding: false, shares.Prompts);
+        if (!_preempted && !_stalled) StartWaiting(shares.Prompts - prompts);
 
-        CollectPlanned();
-        if (_planned.Count == 0) return false;
-        _writer.Write(plan, _planned);
-        return true;
+        if (!_unused.TryPop(out var step)) step = new();
+        step.Collect(_running);
+        if (step.Planned.Count == 0)
+        {
+            _unused.Push(step);
+            return null;
+        }
+
+        foreach (var sequence in step.Planned) sequence.InFlight = true;
+        _writer.Write(step.Plan, step.Planned);
+        _inFlight++;
+        return step;
     }
 
-    /// <summary>Takes a step's results: one for every sequence that gets a token. What is read off prompts has been.</summary>
-    public void Complete(ReadOnlySpan<SampledToken> tokens)
+    /// <summary>Takes the results of the oldest step in flight: one for every sequence that gets a token. What is read off prompts has been.</summary>
+    /// <param name="step">Stays as it is until the next <see cref="Schedule"/>.</param>
+    public void Complete(ScheduledStep step, ReadOnlySpan<SampledToken> tokens)
     {
-        foreach (var sequence in _planned)
+        foreach (var sequence in step.Planned)
         {
-            if (sequence.State != SequenceState.Running) continue;
             sequence.Computed += sequence.Scheduled;
+            (sequence.InFlight, sequence.Scheduled, sequence.LogitRows) = (false, 0, 0);
             _cache.Share(sequence.Blocks, sequence.Tokens, sequence.Computed);
-            if (sequence.WantsToken || sequence.Reading is not null) continue;
+            if (sequence.PendingEnd is not { } end)
+            {
+                if (sequence.WantsToken || sequence.Reading is not null) continue;
+                end = SequenceEnd.Length;
+            }
+
             _running.Remove(sequence);
-            End(sequence, SequenceEnd.Length);
+            End(sequence, end);
         }
 
-        for (var i = 0; i < _sampled.Count; i++)
+        for (var i = 0; i < step.Sampled.Count; i++)
         {
-            if (_sampled[i].State == SequenceState.Running) Append(_sampled[i], tokens[i]);
+            if (step.Sampled[i].State == SequenceState.Running) Append(step.Sampled[i], tokens[i]);
         }
+
+        _inFlight--;
+        _unused.Push(step);
     }
 
     /// <summary>Takes out every sequence, as when the engine ends.</summary>
@@ -152,27 +173,38 @@ internal sealed class Scheduler
         return all;
     }
 
-    private void Advance(bool decoding)
+    /// <param name="most">Sequences that may advance.</param>
+    /// <returns>How many do.</returns>
+    private int Advance(bool decoding, int most)
     {
+        var taken = 0;
         // The list may lose sequences behind the current one, and the current one itself.
-        for (var i = 0; i < _running.Count && _budget > 0; i++)
+        for (var i = 0; i < _running.Count && _budget > 0 && taken < most && !_stalled; i++)
         {
             var sequence = _running[i];
-            if (sequence.Pending == 1 != decoding || sequence.Handle.IsPaused()) continue;
+            if (sequence.InFlight || sequence.Pending == 1 != decoding || sequence.Handle.IsPaused()) continue;
 
             var chunk = ChunkOf(sequence);
             if (chunk == 0) continue;
             while (!_cache.TryGrow(sequence.Blocks, sequence.Computed + chunk))
             {
-                var victim = PausedVictim() ?? _running[^1];
+                if ((PausedVictim() ?? YoungestVictim(sequence)) is not { } victim)
+                {
+                    _stalled = true;
+                    break;
+                }
+
                 if (_running.IndexOf(victim) <= i) i--;
                 Preempt(victim);
                 if (victim == sequence) break;
             }
 
-            if (sequence.State != SequenceState.Running) continue;
+            if (_stalled || sequence.State != SequenceState.Running) continue;
             Take(sequence, chunk);
+            taken++;
         }
+
+        return taken;
     }
 
     /// <summary>Tokens that the sequence may advance by, as far as budget and rows of logits reach.</summary>
@@ -192,9 +224,9 @@ internal sealed class Scheduler
         _logitRows -= sequence.LogitRows;
     }
 
-    private void StartWaiting()
+    private void StartWaiting(int most)
     {
-        for (var i = 0; i < _waiting.Count && _budget > 0 && _logitRows > 0;)
+        for (var i = 0; i < _waiting.Count && _budget > 0 && _logitRows > 0 && most > 0;)
         {
             var sequence = _waiting[i];
             if (sequence.Handle.IsPaused() || _prefixWaits.MustWait(sequence, _running))
@@ -214,6 +246,7 @@ internal sealed class Scheduler
 
             _waiting.RemoveAt(i);
             InsertByArrival(_running, sequence);
+            most--;
         }
     }
 
@@ -266,7 +299,20 @@ internal sealed class Scheduler
     {
         for (var i = _running.Count - 1; i >= 0; i--)
         {
-            if (_running[i].Handle.IsPaused()) return _running[i];
+            if (!_running[i].InFlight && _running[i].Handle.IsPaused()) return _running[i];
+        }
+
+        return null;
+    }
+
+    /// <summary>Who gives its blocks up for a sequence: the youngest that can, itself only if it is the youngest of all.</summary>
+    /// <returns>Null when the sequence has to wait for younger ones in flight. Nobody behind it advances meanwhile, so they end.</returns>
+    private Sequence? YoungestVictim(Sequence sequence)
+    {
+        for (var i = _running.Count - 1; i >= 0; i--)
+        {
+            if (_running[i] == sequence) return i == _running.Count - 1 ? sequence : null;
+            if (!_running[i].InFlight) return _running[i];
         }
 
         return null;
@@ -277,18 +323,6 @@ internal sealed class Scheduler
         var i = sequences.Count;
         while (i > 0 && sequences[i - 1].Arrival > sequence.Arrival) i--;
         sequences.Insert(i, sequence);
-    }
-
-    private void CollectPlanned()
-    {
-        _planned.Clear();
-        _sampled.Clear();
-        foreach (var sequence in _running)
-        {
-            if (sequence.Scheduled == 0) continue;
-            _planned.Add(sequence);
-            if (sequence.Scheduled == sequence.Pending && sequence.WantsToken) _sampled.Add(sequence);
-        }
     }
 
     private void Append(Sequence sequence, SampledToken sampled)
@@ -316,6 +350,7 @@ internal sealed class Scheduler
     {
         sequence.State = SequenceState.Ended;
         sequence.Awaited = null;
+        sequence.Scheduled = 0; // Nobody waits for it any more.
         _cache.Release(sequence.Blocks);
         if (!sequence.Started) _noLongerQueued++;
     }

@@ -74,8 +74,14 @@ internal sealed class Sequence
     /// <summary>Prompt tokens not computed.</summary>
     public int PendingPrompt => Math.Max(0, _request.PromptTokenIds.Length - Computed);
 
-    /// <summary>Tokens it advances by in the step that is being made or run.</summary>
+    /// <summary>Tokens it advances by in the step that is being made or is in flight; 0 when it stands still.</summary>
     public int Scheduled { get; set; }
+
+    /// <summary>Whether it is in a step that has been made and has not ended: it takes part in no other, and keeps its blocks.</summary>
+    public bool InFlight { get; set; }
+
+    /// <summary>Why it ends as soon as it is in flight no more; null when it goes on.</summary>
+    public SequenceEnd? PendingEnd { get; set; }
 
     /// <summary>Whether it has ever run.</summary>
     public bool Started { get; set; }

@@ -41,14 +41,21 @@ internal sealed class StepPlanWriter(int maxTokens, int maxSequences, int maxLog
             var row = plan.TokenCount - sequence.Scheduled + reading.Next - sequence.Computed;
             for (var left = reading.RowsOf(sequence.Computed, sequence.Scheduled); left > 0; left--)
             {
-                if (reading.NeedsLogits) plan.LogitRows[plan.LogitCount++] = plan.HiddenCount;
+                if (reading.NeedsLogits) WantLogits(plan, RowWants.Whole);
                 plan.HiddenRows[plan.HiddenCount++] = row++;
             }
         }
 
         if (sequence.Scheduled != sequence.Pending || !sequence.WantsToken) return;
-        plan.LogitRows[plan.LogitCount++] = plan.HiddenCount;
+        WantLogits(plan, RowWants.Whole);
         plan.HiddenRows[plan.HiddenCount++] = plan.TokenCount - 1;
+    }
+
+    /// <summary>Of the row of hidden states that comes next.</summary>
+    private static void WantLogits(StepPlan plan, float temperature)
+    {
+        plan.RowTemperatures[plan.LogitCount] = temperature;
+        plan.LogitRows[plan.LogitCount++] = plan.HiddenCount;
     }
 
     private void Reserve(StepPlan plan, List<Sequence> sequences)
@@ -61,6 +68,7 @@ internal sealed class StepPlanWriter(int maxTokens, int maxSequences, int maxLog
             plan.TokenIds = new int[maxTokens];
             plan.HiddenRows = new int[maxTokens];
             plan.LogitRows = new int[maxLogitRows];
+            plan.RowTemperatures = new float[maxLogitRows];
         }
 
         if (plan.CumulativeSequenceLengths.Length < maxSequences + 1)

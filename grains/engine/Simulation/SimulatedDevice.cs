@@ -16,6 +16,9 @@ public sealed record SimulatedDevice
     /// <summary>Most rows of logits of one step.</summary>
     public int MaxLogitRows { get; init; } = 4096;
 
+    /// <summary>Most steps that may have begun and not ended; they take their time one after another.</summary>
+    public int StepsInFlight { get; init; } = 1;
+
     /// <summary>Time of a step apart from its tokens.</summary>
     public TimeSpan PerStep { get; init; }
 

@@ -6,7 +6,7 @@ namespace Granary.Engine.Simulation;
 /// <remarks>
 /// A token's cache entry is a hash of the token and of all entries before it, read through the block table; its hidden state and its
 /// logits are drawn from that hash. So a wrong block, position, order or stale content changes the output, as in a real model, and entries that were never
-/// written, or written twice in a step, are errors.
+/// written, or written twice in a step, are errors; so are blocks that a step writes while another in flight uses them.
 /// </remarks>
 public sealed class SimulatedExecutor : IStepExecutor
 {
@@ -18,8 +18,10 @@ public sealed class SimulatedExecutor : IStepExecutor
     private readonly ulong[] _entries; // By block and place in it; 0 is never written.
     private readonly long[] _writtenIn; // The step that wrote the entry.
     private readonly float[] _noise;
-    private float[] _hidden = [];
-    private float[] _logits = [];
+    private readonly LocalStepOutput _output;
+    private readonly StepPlan[] _begun; // A ring: the steps in flight.
+    private long _steps;
+    private long _ended;
     private TimeSpan _owed;
 
     /// <param name="wait">Lets time pass; by default the calling thread sleeps.</param>
@@ -27,7 +29,10 @@ public sealed class SimulatedExecutor : IStepExecutor
     {
         _device = device;
         _wait = wait ?? Sleep;
-        Shape = new(device.VocabularySize, device.HiddenSize, device.ContextLength, device.KvBlockCount, device.KvBlockTokens, device.MaxLogitRows);
+        Shape = new(device.VocabularySize, device.HiddenSize, device.ContextLength, device.KvBlockCount, device.KvBlockTokens, device.MaxLogitRows, device.StepsInFlight);
+        _output = new(device.HiddenSize, device.VocabularySize);
+        _begun = new StepPlan[device.StepsInFlight];
+        for (var i = 0; i < _begun.Length; i++) _begun[i] = new();
         _entries = new ulong[device.KvBlockCount * device.KvBlockTokens];
         _writtenIn = new long[_entries.Length];
         _noise = new float[2 * device.VocabularySize];
@@ -37,13 +42,19 @@ public sealed class SimulatedExecutor : IStepExecutor
 
     public ExecutorShape Shape { get; }
 
-    public StepOutput Execute(StepPlan plan)
+    public void Begin(StepPlan plan)
     {
+        if (_steps - _ended == _begun.Length) throw Wrong(plan, $"{_begun.Length} steps are in flight, the most that may be");
+        if (_begun.Length > 1) CheckBlocks(plan);
+        plan.CopyTo(_begun[_steps++ % _begun.Length]);
+    }
+
+    public StepOutput End()
+    {
+        if (_steps == _ended) throw new InvalidOperationException("No step has begun.");
+        var plan = _begun[_ended++ % _begun.Length];
         if (plan.LogitCount > _device.MaxLogitRows) throw Wrong(plan, $"{plan.LogitCount} rows of logits are wanted, there is room for {_device.MaxLogitRows}");
-        var hiddenSize = plan.HiddenCount * _device.HiddenSize;
-        var logitsSize = plan.LogitCount * _device.VocabularySize;
-        if (_hidden.Length < hiddenSize) _hidden = new float[hiddenSize];
-        if (_logits.Length < logitsSize) _logits = new float[logitsSize];
+        _output.Reserve(plan);
 
         var (hidden, logits) = (0, 0);
         for (var b = 0; b < plan.SequenceCount; b++) Advance(plan, b, ref hidden, ref logits);
@@ -52,7 +63,7 @@ public sealed class SimulatedExecutor : IStepExecutor
 
         var cost = CostOf(plan);
         if (cost > TimeSpan.Zero) _wait(cost);
-        return new(_hidden.AsSpan(0, hiddenSize), _logits.AsSpan(0, logitsSize));
+        return _output;
     }
 
     public void Dispose()
@@ -70,6 +81,28 @@ public sealed class SimulatedExecutor : IStepExecutor
         }
 
         return cost;
+    }
+
+    /// <summary>No step may write into a block that another in flight uses, nor read one that it writes.</summary>
+    private void CheckBlocks(StepPlan plan)
+    {
+        for (var step = _ended; step < _steps; step++)
+        {
+            var ahead = _begun[step % _begun.Length];
+            if (BlocksOf(plan, writtenOnly: true).Intersect(BlocksOf(ahead, writtenOnly: false))
+                .Concat(BlocksOf(plan, writtenOnly: false).Intersect(BlocksOf(ahead, writtenOnly: true))).FirstOrDefault(-1) is var block and >= 0)
+                throw Wrong(plan, $"it uses block {block}, which step {ahead.Step} uses, and one of them writes it");
+        }
+    }
+
+    private IEnumerable<int> BlocksOf(StepPlan plan, bool writtenOnly)
+    {
+        for (var b = 0; b < plan.SequenceCount; b++)
+        {
+            var end = plan.PastLengths[b] + plan.CumulativeSequenceLengths[b + 1] - plan.CumulativeSequenceLengths[b];
+            for (var position = writtenOnly ? plan.PastLengths[b] : 0; position < end; position += _device.KvBlockTokens - position % _device.KvBlockTokens)
+                yield return PlaceOf(plan, b, position) / _device.KvBlockTokens;
+        }
     }
 
     private void Advance(StepPlan plan, int b, ref int hidden, ref int logits)
@@ -99,9 +132,9 @@ public sealed class SimulatedExecutor : IStepExecutor
             history = Mix(history, _entries[place]);
             if (hidden == plan.HiddenCount || plan.HiddenRows[hidden] != t) continue;
 
-            WriteHidden(history, _hidden.AsSpan(hidden * _device.HiddenSize, _device.HiddenSize));
+            WriteHidden(history, _output.Hidden.Slice(hidden * _device.HiddenSize, _device.HiddenSize));
             if (logits < plan.LogitCount && plan.LogitRows[logits] == hidden)
-                WriteLogits(history, _logits.AsSpan(logits++ * _device.VocabularySize, _device.VocabularySize));
+                WriteLogits(history, _output.Logits(logits++));
             hidden++;
         }
     }

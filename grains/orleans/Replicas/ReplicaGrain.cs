@@ -4,6 +4,7 @@ using Granary.Engine.Execution;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
+using Granary.Grains.Placement;
 using Microsoft.Extensions.Logging;
 using Orleans;
 using Orleans.Placement;
@@ -15,7 +16,7 @@ namespace Granary.Grains.Replicas;
 /// The engine belongs to the silo's <see cref="EngineHost"/>; this is its address. <see cref="GenerateAsync"/> is an async iterator,
 /// so Orleans interleaves it with every other call: nothing here keeps state across an await.
 /// </remarks>
-[KeepAlive, Immovable, PreferLocalPlacement]
+[KeepAlive, Immovable, HomePlacement]
 internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGrain> logger) : Grain, IReplicaGrain
 {
     private static readonly TimeSpan RetryAfterFull = TimeSpan.FromSeconds(1);
@@ -83,8 +84,7 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         var replica = engines.Find(ReplicaId);
         if (replica is null)
         {
-            // The next activation may be placed where the engine is.
-            DeactivateOnIdle();
+            DeactivateOnIdle(); // Nobody may ever ask for it again.
             throw new ModelNotReadyException($"Replica '{ReplicaId}' has no engine on this silo.", RetryAfterAbsence);
         }
 

@@ -23,7 +23,7 @@ internal static class SimulatedReplica
     {
         public ExecutorShape Shape => device.Shape;
 
-        public StepOutput Execute(StepPlan plan)
+        public void Begin(StepPlan plan)
         {
             for (var b = 0; b < plan.SequenceCount; b++)
             {
@@ -31,7 +31,12 @@ internal static class SimulatedReplica
                 if (plan.CumulativeSequenceLengths[b + 1] - start == Prompt.Tokens) log.FirstToken(Prompt.NumberOf(plan.TokenIds.AsSpan(start)));
             }
 
-            var output = device.Execute(plan);
+            device.Begin(plan);
+        }
+
+        public StepOutput End()
+        {
+            var output = device.End();
             log.StepEnded();
             return output;
         }

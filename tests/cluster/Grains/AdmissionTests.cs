@@ -99,7 +99,7 @@ public sealed class AdmissionTests(GrainsFixture fixture) : IClassFixture<Grains
     public async Task RouteAsync_AllExcluded_SaysWhenToComeAgain()
     {
         var model = await fixture.DeployAsync(new ScriptedModel());
-        var life = new ReplicaLife($"{model}/0", await fixture.EpochAsync(model));
+        var life = new ReplicaLife(fixture.ReplicaId(model), await fixture.EpochAsync(model));
         var route = new RouteRequest { RequestId = "r", PromptTokens = 10, MaxTokens = 10, Excluded = [life] };
 
         var error = await Assert.ThrowsAsync<ModelNotReadyException>(() => fixture.Router(model).RouteAsync(route));

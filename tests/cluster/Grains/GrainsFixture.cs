@@ -3,6 +3,7 @@ using Granary.Engine;
 using Granary.Engine.Sampling;
 using Granary.Engine.Simulation;
 using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
@@ -68,10 +69,12 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal IRouterGrain Router(string name) => Grains.GetGrain<IRouterGrain>(name);
 
-    internal IReplicaGrain Replica(string name, int index = 0) => Grains.GetGrain<IReplicaGrain>($"{name}/{index}");
+    internal IReplicaGrain Replica(string name, int index = 0) => Grains.GetGrain<IReplicaGrain>(ReplicaId(name, index));
+
+    internal string ReplicaId(string name, int index = 0) => GrainKeys.Replica(Worker, name, index);
 
     internal async Task<long> EpochAsync(string name, int index = 0) =>
-        (await Model(name).GetStatusAsync()).Replicas.Single(replica => replica.Replica.ReplicaId == $"{name}/{index}").Replica.Epoch;
+        (await Model(name).GetStatusAsync()).Replicas.Single(replica => replica.Replica.ReplicaId == ReplicaId(name, index)).Replica.Epoch;
 
     internal async Task<int> BookingsAsync(string name) => (await Router(name).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);
 

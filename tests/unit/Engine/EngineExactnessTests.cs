@@ -9,15 +9,15 @@ public sealed class EngineExactnessTests
 {
     private static EngineRequest Probe => EngineHarness.Request(EngineHarness.RandomPrompt(new(1), 61), maxTokens: 40, seed: 11);
 
-    [Fact]
-    public async Task Generate_AmongOthers_EqualsAlone()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task Generate_AmongOthers_EqualsAlone(int depth)
     {
         var random = new Random(2);
         var requests = Enumerable.Range(0, 32)
             .Select(i => i == 17 ? Probe : EngineHarness.Request(
                 EngineHarness.RandomPrompt(random, random.Next(1, 100)), random.Next(1, 60), random.Next(3) * 0.5f, (ulong)i))
             .ToArray();
-        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new() { KvBlockCount = 512 }));
+        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new() { KvBlockCount = 512, StepsInFlight = depth }));
 
         var results = await Task.WhenAll(requests.Select(engine.Submit).ToArray().Select(handle => handle.ReadAll()));
 
@@ -25,13 +25,10 @@ public sealed class EngineExactnessTests
         Assert.Equal(0, engine.Load.KvBlocksUsed);
     }
 
-    [Theory]
-    [InlineData(1)]
-    [InlineData(7)]
-    [InlineData(16)]
-    public async Task Generate_PromptInChunks_EqualsAlone(int tokensPerStep)
+    [Theory, MemberData(nameof(EngineHarness.DepthsWith), new[] { 1, 7, 16 }, MemberType = typeof(EngineHarness))]
+    public async Task Generate_PromptInChunks_EqualsAlone(int depth, int tokensPerStep)
     {
-        await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = tokensPerStep }, new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = tokensPerStep }, new SimulatedExecutor(new() { StepsInFlight = depth }));
 
         var results = await Task.WhenAll(engine.Submit(Probe).ReadAll(), engine.Submit(Probe with { Choice = 1 }).ReadAll());
 
@@ -40,10 +37,10 @@ public sealed class EngineExactnessTests
         Assert.NotEqual(EngineHarness.Ids(results[0]), EngineHarness.Ids(results[1]));
     }
 
-    [Fact]
-    public async Task Generate_PrefixCached_EqualsAlone()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task Generate_PrefixCached_EqualsAlone(int depth)
     {
-        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new() { StepsInFlight = depth }));
         var longer = Probe with { PromptTokenIds = [.. Probe.PromptTokenIds, 9, 8, 7] };
 
         await engine.Submit(Probe).ReadAll();
@@ -101,15 +98,21 @@ public sealed class EngineExactnessTests
     }
 
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Generate_Preempted_EqualsAlone(bool prefixCaching)
+    [InlineData(1, true)]
+    [InlineData(1, false)]
+    [InlineData(2, true)]
+    [InlineData(2, false)]
+    [InlineData(3, true)]
+    [InlineData(3, false)]
+    [InlineData(4, true)]
+    [InlineData(4, false)]
+    public async Task Generate_Preempted_EqualsAlone(int depth, bool prefixCaching)
     {
         var random = new Random(3);
         var requests = Enumerable.Range(0, 12)
             .Select(i => EngineHarness.Request(EngineHarness.RandomPrompt(random, random.Next(1, 30)), 60, 1, (ulong)i)).ToArray();
         await using var engine = InferenceEngine.Start(
-            new() { PrefixCaching = prefixCaching }, new SimulatedExecutor(new() { KvBlockCount = 14 }));
+            new() { PrefixCaching = prefixCaching }, new SimulatedExecutor(new() { KvBlockCount = 14, StepsInFlight = depth }));
 
         var results = await Task.WhenAll(requests.Select(engine.Submit).ToArray().Select(handle => handle.ReadAll()));
 
@@ -118,14 +121,11 @@ public sealed class EngineExactnessTests
         Assert.Equal(0, engine.Load.KvBlocksUsed);
     }
 
-    [Theory]
-    [InlineData(1)]
-    [InlineData(23)]
-    [InlineData(39)]
-    public async Task Generate_ReplayedAfterTokens_GoesOnAsUninterrupted(int delivered)
+    [Theory, MemberData(nameof(EngineHarness.DepthsWith), new[] { 1, 23, 39 }, MemberType = typeof(EngineHarness))]
+    public async Task Generate_ReplayedAfterTokens_GoesOnAsUninterrupted(int depth, int delivered)
     {
         var whole = await EngineHarness.Alone(Probe);
-        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new() { StepsInFlight = depth }));
 
         var rest = await engine.Submit(Probe with
         {

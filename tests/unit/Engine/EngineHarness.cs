@@ -8,6 +8,13 @@ internal static class EngineHarness
 {
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
+    /// <summary>Steps in flight that must make no difference.</summary>
+    public static TheoryData<int> Depths => [1, 2, 3, 4];
+
+    /// <summary>Depths, each with every one of the other values.</summary>
+    public static IEnumerable<object[]> DepthsWith(int[] values) =>
+        from depth in Enumerable.Range(1, 4) from value in values select new object[] { depth, value };
+
     public static EngineRequest Request(
         int[] prompt, int maxTokens, float temperature = 1, ulong seed = 7, string? id = null) => new()
         {

@@ -9,10 +9,10 @@ public sealed class InferenceEngineTests
 {
     private static readonly int[] Prompt = [1, 2, 3];
 
-    [Fact]
-    public async Task Dispose_HandleOfRunningSequence_FreesItsBlocks()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task Dispose_HandleOfRunningSequence_FreesItsBlocks(int depth)
     {
-        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new() { ContextLength = 1 << 20, KvBlockCount = 4096 }));
+        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new() { ContextLength = 1 << 20, KvBlockCount = 4096, StepsInFlight = depth }));
         var handle = engine.Submit(EngineHarness.Request(Prompt, 60_000));
         await handle.WaitToReadAsync();
         Assert.Equal(1, engine.Load.RunningSequences);
@@ -44,10 +44,10 @@ public sealed class InferenceEngineTests
         Assert.Equal(50, (await running.ReadAll()).Count);
     }
 
-    [Fact]
-    public async Task ReadAll_SlowReader_LosesNothingAndHoldsUpNobody()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task ReadAll_SlowReader_LosesNothingAndHoldsUpNobody(int depth)
     {
-        await using var engine = InferenceEngine.Start(new() { MaxBufferedTokens = 8 }, new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new() { MaxBufferedTokens = 8 }, new SimulatedExecutor(new() { StepsInFlight = depth }));
         var request = EngineHarness.Request(Prompt, 100);
         var slow = engine.Submit(request);
         await slow.WaitToReadAsync();
@@ -62,11 +62,11 @@ public sealed class InferenceEngineTests
         Assert.Equal(Enumerable.Range(0, 100), tokens.Select(token => token.Index));
     }
 
-    [Fact]
-    public async Task Deadline_WhileReaderIsAway_EndsTheIdleSequence()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task Deadline_WhileReaderIsAway_EndsTheIdleSequence(int depth)
     {
         var clock = new ManualTime();
-        await using var engine = InferenceEngine.Start(new() { MaxBufferedTokens = 2 }, new SimulatedExecutor(new()), clock);
+        await using var engine = InferenceEngine.Start(new() { MaxBufferedTokens = 2 }, new SimulatedExecutor(new() { StepsInFlight = depth }), clock);
         var handle = engine.Submit(EngineHarness.Request(Prompt, 100) with { Deadline = clock.GetUtcNow().AddSeconds(5) });
         var other = engine.Submit(EngineHarness.Request(Prompt, 2));
         await other.ReadAll();
@@ -93,10 +93,10 @@ public sealed class InferenceEngineTests
         Assert.Equal(0, engine.Load.Steps);
     }
 
-    [Fact]
-    public async Task Execute_Throws_FaultsEverySequenceAndTheEngine()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task Execute_Throws_FaultsEverySequenceAndTheEngine(int depth)
     {
-        var executor = new ScriptedExecutor(new SimulatedExecutor(new()))
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new() { StepsInFlight = depth }))
         {
             BeforeStep = plan =>
             {
@@ -123,18 +123,108 @@ public sealed class InferenceEngineTests
     }
 
     [Fact]
+    public async Task Begin_ThrowsWithStepsInFlight_FaultsAllOfThem()
+    {
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new() { StepsInFlight = 3 }))
+        {
+            BeforeBegin = plan =>
+            {
+                if (plan.Step == 6) throw new StepFailedException("A shard is gone.");
+            },
+        };
+        await using var engine = InferenceEngine.Start(new(), executor);
+        executor.Hold();
+        var handles = Enumerable.Range(0, 6).Select(i => engine.Submit(EngineHarness.Request(Prompt, 90))).ToArray();
+        executor.Release();
+
+        foreach (var handle in handles)
+        {
+            var error = await Assert.ThrowsAsync<StepFailedException>(() => handle.ReadAll());
+            Assert.Equal("A shard is gone.", error.Message);
+        }
+
+        await Assert.ThrowsAsync<StepFailedException>(() => engine.Completion.WaitAsync(EngineHarness.Patience));
+        Assert.True(executor.IsDisposed);
+        Assert.Equal((0, 0, 0), (engine.Load.RunningSequences, engine.Load.WaitingSequences, engine.Load.KvBlocksUsed));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Lost_WhileNothingRuns_EndsTheEngine(bool faulted)
+    {
+        var lost = new TaskCompletionSource();
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new())) { Lost = lost.Task };
+        await using var engine = InferenceEngine.Start(new() { MaxBufferedTokens = 2 }, executor);
+        var paused = engine.Submit(EngineHarness.Request(Prompt, 10));
+        await engine.Submit(EngineHarness.Request(Prompt, 2)).ReadAll();
+        Assert.False(engine.Completion.IsCompleted);
+
+        if (faulted) lost.SetException(new StepFailedException("Shard 1.0 is silent."));
+        else lost.SetResult();
+
+        var error = await Assert.ThrowsAsync<StepFailedException>(() => engine.Completion.WaitAsync(EngineHarness.Patience));
+        Assert.Equal(faulted ? "Shard 1.0 is silent." : "The device was lost.", error.Message);
+        Assert.Equal(error.Message, (await Assert.ThrowsAsync<StepFailedException>(() => paused.ReadAll())).Message);
+        Assert.True(executor.IsDisposed);
+    }
+
+    [Fact]
+    public async Task DisposeAsync_StepsInFlight_EndsThemInOrderFirst()
+    {
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new() { StepsInFlight = 3 }));
+        var (begun, ended) = (new List<long>(), new List<long>());
+        executor.BeforeBegin = plan => begun.Add(plan.Step);
+        executor.BeforeStep = plan => ended.Add(plan.Step);
+        executor.Hold();
+        var engine = InferenceEngine.Start(new(), executor);
+        var handles = Enumerable.Range(0, 3).Select(_ => engine.Submit(EngineHarness.Request(Prompt, 500))).ToArray();
+        executor.Allow(1); // The first may have begun before the others came.
+        await executor.StepReached(3).WaitAsync(EngineHarness.Patience);
+
+        var disposal = engine.DisposeAsync().AsTask();
+        executor.Release();
+        await disposal.WaitAsync(EngineHarness.Patience);
+
+        foreach (var handle in handles) await Assert.ThrowsAsync<StepFailedException>(() => handle.ReadAll());
+        await engine.Completion;
+        Assert.InRange(ended.Count, 3, 4);
+        Assert.Equal(begun, ended);
+    }
+
+    /// <summary>Sequences spread over the steps in flight, evenly, and join no two of them.</summary>
+    [Theory, MemberData(nameof(EngineHarness.DepthsWith), new[] { 1, 2, 5, 8, 11 }, MemberType = typeof(EngineHarness))]
+    public async Task Generate_ManySequences_SpreadOverTheStepsInFlight(int depth, int count)
+    {
+        var executor = new RecordingExecutor(new SimulatedExecutor(new() { StepsInFlight = depth }));
+        var held = new ScriptedExecutor(executor);
+        var widths = new List<int>();
+        held.BeforeStep = plan => widths.Add(plan.SequenceCount);
+        held.Hold();
+        await using var engine = InferenceEngine.Start(new(), held);
+        var handles = Enumerable.Range(0, count).Select(i => engine.Submit(EngineHarness.Request([1 + i, 2, 3], 40))).ToArray();
+        held.Release();
+
+        foreach (var handle in handles) Assert.Equal(40, (await handle.ReadAll()).Count);
+
+        var least = depth == 1 ? count : 1;
+        // Once all have arrived, and until the first ends.
+        Assert.All(widths.Skip(3 * depth).Take(20), width => Assert.InRange(width, least, (count + depth - 1) / depth));
+    }
+
+    [Fact]
     public async Task Execute_GivesNaN_FaultsInsteadOfAToken()
     {
-        var executor = new ScriptedExecutor(new SimulatedExecutor(new())) { AfterStep = (_, logits) => logits[100] = float.NaN };
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new())) { AfterStep = (_, output) => output.Logits(0)[100] = float.NaN };
         await using var engine = InferenceEngine.Start(new(), executor);
         var error = await Assert.ThrowsAsync<StepFailedException>(() => engine.Submit(EngineHarness.Request(Prompt, 9, temperature: 0)).ReadAll());
         Assert.Contains("row 0", error.Message);
     }
 
-    [Fact]
-    public async Task DisposeAsync_WhileSequencesRunAndWait_FailsThemAndEnds()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task DisposeAsync_WhileSequencesRunAndWait_FailsThemAndEnds(int depth)
     {
-        var executor = new ScriptedExecutor(new SimulatedExecutor(new()));
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new() { StepsInFlight = depth }));
         var engine = InferenceEngine.Start(new() { MaxRunningSequences = 1 }, executor);
         executor.Hold();
         var running = engine.Submit(EngineHarness.Request(Prompt, 500));
@@ -152,10 +242,10 @@ public sealed class InferenceEngineTests
         await engine.DisposeAsync();
     }
 
-    [Fact]
-    public async Task Idle_AfterWork_ThreadBlocksAndStepsStandStill()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task Idle_AfterWork_ThreadBlocksAndStepsStandStill(int depth)
     {
-        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(new() { StepsInFlight = depth }));
         await engine.Submit(EngineHarness.Request(Prompt, 10)).ReadAll();
 
         Assert.True(SpinWait.SpinUntil(() => engine.Thread.ThreadState.HasFlag(ThreadState.WaitSleepJoin), EngineHarness.Patience));
@@ -207,12 +297,14 @@ public sealed class InferenceEngineTests
         Assert.Equal(256, load.KvBlocksTotal);
     }
 
-    [Fact]
-    public async Task SubmitAndLeave_FromManyThreads_ReturnsThePoolToItsBeginning()
+    /// <summary>Readers that leave, fall behind or run out of time, prompts that repeat, blocks that run out: nothing is left behind.</summary>
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task SubmitAndLeave_FromManyThreads_ReturnsThePoolToItsBeginning(int depth)
     {
+        var clock = new ManualTime();
         await using var engine = InferenceEngine.Start(
             new() { MaxQueuedSequences = 1000, MaxBufferedTokens = 5, MaxRunningSequences = 6 },
-            new SimulatedExecutor(new() { KvBlockCount = 40, KvBlockTokens = 4 }));
+            new SimulatedExecutor(new() { KvBlockCount = 40, KvBlockTokens = 4, StepsInFlight = depth }), clock);
 
         await Task.WhenAll(Enumerable.Range(0, 8).Select(worker => Task.Run(async () =>
         {
@@ -220,6 +312,8 @@ public sealed class InferenceEngineTests
             for (var round = 0; round < 25; round++)
             {
                 var request = EngineHarness.Request(EngineHarness.RandomPrompt(random, random.Next(1, 40), 3), random.Next(1, 40));
+                if (random.Next(4) == 0) request = request with { Deadline = clock.GetUtcNow().AddSeconds(random.Next(8)) };
+                clock.Advance(TimeSpan.FromSeconds(1));
                 await using var handle = engine.Submit(request);
                 var leaveAfter = random.Next(60);
                 var index = 0;
@@ -232,6 +326,7 @@ public sealed class InferenceEngineTests
 
         Assert.Equal((0, 0, 0), (engine.Load.RunningSequences, engine.Load.WaitingSequences, engine.Load.KvBlocksUsed));
         Assert.False(engine.Completion.IsCompleted);
+        Assert.Equal(0, clock.ActiveTimers);
     }
 
     private static Task Released(ISequenceHandle handle) =>

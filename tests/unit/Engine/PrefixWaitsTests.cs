@@ -1,5 +1,4 @@
 using Granary.Engine;
-using Granary.Engine.Execution;
 using Granary.Engine.Sampling;
 using Granary.Engine.Scheduling;
 using Granary.Engine.Simulation;
@@ -13,22 +12,24 @@ public sealed class PrefixWaitsTests
     private const int BlockTokens = 16;
     private const int Vocabulary = 100;
 
-    private readonly StepPlan _plan = new();
+    private readonly Queue<ScheduledStep> _inFlight = new();
     private readonly Sampler _sampler = new(Vocabulary);
     private long _computed;
 
-    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 40)];
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 80)];
 
     [Theory]
-    [InlineData(64)]
-    [InlineData(2048)]
-    public void EightOfOnePrompt_ComputeItOnce(int tokensPerStep)
+    [InlineData(64, 1)]
+    [InlineData(2048, 1)]
+    [InlineData(64, 3)]
+    [InlineData(2048, 4)]
+    public void EightOfOnePrompt_ComputeItOnce(int tokensPerStep, int depth)
     {
-        var scheduler = Create(tokensPerStep);
+        var scheduler = Create(tokensPerStep, depth: depth);
         var prompt = Ids(1, 1000);
         var choices = Enumerable.Range(0, 8).Select(_ => Add(scheduler, prompt, limit: 5)).ToArray();
 
-        RunToEnd(scheduler, choices);
+        RunToEnd(scheduler, depth, choices);
 
         Assert.Equal(1000 + 7 * (1000 % BlockTokens) + 8 * 4, _computed);
         Assert.Equal(7 * 992, scheduler.Counters.PrefixCacheHits);
@@ -82,6 +83,23 @@ public sealed class PrefixWaitsTests
     }
 
     [Fact]
+    public void LeaderCancelledInFlight_WaiterGoesOnByItself()
+    {
+        var scheduler = Create(tokens: 40, depth: 2);
+        var leader = Add(scheduler, Ids(1, 100));
+        var follower = Add(scheduler, leader.Prompt.ToArray());
+        var step = scheduler.Schedule()!;
+        Assert.Null(scheduler.Schedule());
+        Assert.Equal(leader, follower.Awaited);
+
+        scheduler.Cancel(leader, SequenceEnd.Cancelled);
+        Complete(scheduler, step);
+        Step(scheduler);
+
+        Assert.Equal((SequenceState.Ended, true, 32), (leader.State, follower.Started, follower.CachedPromptTokens));
+    }
+
+    [Fact]
     public void LeaderPreempted_WaiterGoesOnWhenItsTurnComes()
     {
         // Six blocks: the oldest decodes and grows into what the leader holds.
@@ -90,7 +108,7 @@ public sealed class PrefixWaitsTests
         var leader = Add(scheduler, Ids(1, 75), limit: 5);
         var follower = Add(scheduler, leader.Prompt.ToArray(), limit: 5);
 
-        RunToEnd(scheduler, oldest, leader, follower);
+        RunToEnd(scheduler, depth: 1, oldest, leader, follower);
 
         Assert.True(scheduler.Counters.Preemptions > 0, "blocks never ran out");
     }
@@ -100,7 +118,8 @@ public sealed class PrefixWaitsTests
     public void AnyPromptsThatBranch_EachBlockIsComputedOnce(int seed)
     {
         var random = new Random(seed);
-        var scheduler = Create(random.Next(1, 200), running: random.Next(1, 12), blocks: 4096);
+        var depth = 1 + seed % 4;
+        var scheduler = Create(random.Next(1, 200), running: random.Next(1, 12), blocks: 4096, depth);
         var sequences = new List<Sequence>();
         var decoded = 0;
         for (var arrivals = 0; arrivals < 40 || sequences.Exists(sequence => sequence.State != SequenceState.Ended);)
@@ -112,7 +131,7 @@ public sealed class PrefixWaitsTests
                 sequences.Add(Add(scheduler, Branch(random), limit));
             }
 
-            Step(scheduler);
+            Step(scheduler, depth);
         }
 
         var prompts = sequences.Select(sequence => sequence.Prompt.ToArray()).ToArray();
@@ -125,10 +144,11 @@ public sealed class PrefixWaitsTests
     public void AdversarialArrivals_StarveNobody(int seed)
     {
         var random = new Random(seed);
-        var scheduler = Create(random.Next(1, 120), running: random.Next(1, 8), blocks: random.Next(12, 60));
+        var depth = 1 + seed % 4;
+        var scheduler = Create(random.Next(1, 120), running: random.Next(1, 8), blocks: random.Next(12, 60), depth);
         var victim = Add(scheduler, Branch(random), limit: 10);
         var others = new List<Sequence>();
-        var steps = 0;
+        var (steps, stalls) = (0, 0);
         while (victim.State != SequenceState.Ended)
         {
             // A stream without end of newcomers that begin as the victim does, and of which many leave in the middle.
@@ -140,11 +160,13 @@ public sealed class PrefixWaitsTests
 
             foreach (var other in others.Where(_ => random.Next(6) == 0).ToArray()) scheduler.Cancel(other, SequenceEnd.Cancelled);
             others.RemoveAll(other => other.State == SequenceState.Ended);
-            Assert.True(scheduler.Schedule(_plan));
+            while (_inFlight.Count < depth && scheduler.Schedule() is { } step) _inFlight.Enqueue(step);
             Assert.All(others, other => Assert.True(other.Awaited is null || other.Awaited.Arrival < other.Arrival));
-            Assert.True(victim.Scheduled > 0, $"step {steps}: the oldest stands still");
-            Complete(scheduler);
-            Assert.True(++steps < 400, "No end in sight.");
+            // It may wait for the steps in flight to give their blocks up, and for those only.
+            stalls = victim.Scheduled > 0 ? 0 : stalls + 1;
+            Assert.True(stalls < depth, $"step {steps}: the oldest stands still");
+            Complete(scheduler, _inFlight.Dequeue());
+            Assert.True(++steps < 400 * depth, "No end in sight.");
         }
     }
 
@@ -181,39 +203,41 @@ public sealed class PrefixWaitsTests
 
     private static int[] Ids(int seed, int length) => EngineHarness.RandomPrompt(new(seed), length, Vocabulary - 1);
 
-    private void RunToEnd(Scheduler scheduler, params Sequence[] sequences)
+    private void RunToEnd(Scheduler scheduler, int depth, params Sequence[] sequences)
     {
         for (var steps = 0; sequences.Any(sequence => sequence.State != SequenceState.Ended); steps++)
         {
-            Step(scheduler);
+            Step(scheduler, depth);
             Assert.True(steps < 1000, "No end in sight.");
         }
 
         Assert.Equal(0, scheduler.Cache.UsedCount);
     }
 
-    private void Step(Scheduler scheduler)
+    /// <summary>Begins as many steps as may be in flight, and ends the oldest.</summary>
+    private void Step(Scheduler scheduler, int depth = 1)
     {
-        if (scheduler.Schedule(_plan)) Complete(scheduler);
+        while (_inFlight.Count < depth && scheduler.Schedule() is { } step) _inFlight.Enqueue(step);
+        if (_inFlight.TryDequeue(out var oldest)) Complete(scheduler, oldest);
     }
 
-    private void Complete(Scheduler scheduler)
+    private void Complete(Scheduler scheduler, ScheduledStep step)
     {
-        _computed += _plan.TokenCount;
-        foreach (var sequence in scheduler.Planned)
+        _computed += step.Plan.TokenCount;
+        foreach (var sequence in step.Planned)
         {
             // The rows' content is of no interest here.
             for (var left = sequence.Reading?.RowsOf(sequence.Computed, sequence.Scheduled) ?? 0; left > 0; left--)
                 sequence.Reading!.Take(new float[Vocabulary], _sampler);
         }
 
-        scheduler.Complete([.. scheduler.Sampled.Select(_ => new SampledToken(Vocabulary - 1))]); // An id that no prompt has.
+        scheduler.Complete(step, [.. step.Sampled.Select(_ => new SampledToken(Vocabulary - 1))]); // An id that no prompt has.
         foreach (var (handle, token) in scheduler.Outbox) handle.Write(token);
         scheduler.Outbox.Clear();
     }
 
-    private static Scheduler Create(int tokens, int running = 16, int blocks = 1024) =>
-        new(new(Vocabulary, Vocabulary, 2048, blocks, BlockTokens, MaxLogitRows: 64), new() { MaxTokensPerStep = tokens, MaxRunningSequences = running });
+    private static Scheduler Create(int tokens, int running = 16, int blocks = 1024, int depth = 1) =>
+        new(new(Vocabulary, Vocabulary, 2048, blocks, BlockTokens, MaxLogitRows: 64, depth), new() { MaxTokensPerStep = tokens, MaxRunningSequences = running });
 
     private static Sequence Add(
         Scheduler scheduler, int[] prompt, int limit = 50, int buffered = 1000, Func<EngineRequest, EngineRequest>? request = null)

@@ -12,16 +12,12 @@ public sealed class PromptReadingTests
 {
     private static readonly int[] Prompt = EngineHarness.RandomPrompt(new(21), 75);
 
-    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 20)];
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 40)];
 
-    [Theory]
-    [InlineData(1)]
-    [InlineData(7)]
-    [InlineData(16)]
-    [InlineData(2048)]
-    public async Task Embed_AnyChunks_PoolsTheDevicesStates(int tokensPerStep)
+    [Theory, MemberData(nameof(EngineHarness.DepthsWith), new[] { 1, 7, 16, 2048 }, MemberType = typeof(EngineHarness))]
+    public async Task Embed_AnyChunks_PoolsTheDevicesStates(int depth, int tokensPerStep)
     {
-        await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = tokensPerStep }, new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = tokensPerStep }, new SimulatedExecutor(new() { StepsInFlight = depth }));
         var states = States(Prompt);
 
         var mean = await EmbedAsync(engine, Pooling.Mean);
@@ -137,7 +133,7 @@ public sealed class PromptReadingTests
         var random = new Random(seed);
         var prompts = Enumerable.Range(0, 5).Select(_ => EngineHarness.RandomPrompt(random, random.Next(1, 110))).ToArray();
         var requests = Enumerable.Range(0, 24).Select(i => Any(random, prompts[random.Next(5)], (ulong)i)).ToArray();
-        var device = new SimulatedDevice { KvBlockCount = random.Next(9, 24), MaxLogitRows = random.Next(2, 12) };
+        var device = new SimulatedDevice { KvBlockCount = random.Next(9, 24), MaxLogitRows = random.Next(2, 12), StepsInFlight = 1 + seed % 4 };
         var options = new EngineOptions { MaxTokensPerStep = random.Next(1, 90), MaxBufferedTokens = random.Next(1, 30) };
         var executor = new RecordingExecutor(new SimulatedExecutor(device));
         await using var engine = InferenceEngine.Start(options, executor);
@@ -150,6 +146,8 @@ public sealed class PromptReadingTests
             Assert.Equal(EngineHarness.Ids(alone), EngineHarness.Ids(results[i]));
             Assert.Equal(alone[0].Prompt?.Embedding, results[i][0].Prompt?.Embedding);
             AssertSame(alone[0].Prompt?.Logprobs, results[i][0].Prompt?.Logprobs);
+            if (requests[i].Sampling.TopLogprobs is not null)
+                AssertSame([.. alone.Select(token => token.Logprobs!)], [.. results[i].Select(token => token.Logprobs!)]);
             Assert.All(results[i].Skip(1), token => Assert.Null(token.Prompt));
         }
 
@@ -158,10 +156,10 @@ public sealed class PromptReadingTests
     }
 
     /// <summary>A prompt that is read loses its blocks in the middle, to an older sequence that grows: nothing is lost, and nothing twice.</summary>
-    [Fact]
-    public async Task Read_PreemptedInTheMiddle_GoesOnWhereItWas()
+    [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
+    public async Task Read_PreemptedInTheMiddle_GoesOnWhereItWas(int depth)
     {
-        var executor = new ScriptedExecutor(new SimulatedExecutor(new() { KvBlockCount = 6, KvBlockTokens = 16 }));
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new() { KvBlockCount = 6, KvBlockTokens = 16, StepsInFlight = depth }));
         executor.Hold();
         await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = 2, PrefixCaching = false }, executor);
         var older = engine.Submit(EngineHarness.Request(Prompt[..8], 60));
@@ -179,6 +177,8 @@ public sealed class PromptReadingTests
         0 => Embedding(prompt, Pooling.Mean),
         1 => Embedding(prompt, Pooling.Last),
         2 => Scored(prompt, random.Next(3), random.Next(0, 20)),
+        3 when random.Next(2) == 0 => EngineHarness.Request(prompt, random.Next(1, 30), seed: seed) is var request
+            ? request with { Sampling = request.Sampling with { TopLogprobs = random.Next(4) } } : null!,
         _ => EngineHarness.Request(prompt, random.Next(1, 30), seed: seed),
     };
 
@@ -234,9 +234,11 @@ public sealed class PromptReadingTests
     {
         public ExecutorShape Shape => inner.Shape;
 
-        public StepOutput Execute(StepPlan plan)
+        public void Begin(StepPlan plan) => inner.Begin(plan);
+
+        public StepOutput End()
         {
-            var output = inner.Execute(plan);
+            var output = inner.End();
             output.Hidden[3] = float.NaN;
             return output;
         }

@@ -9,9 +9,7 @@ public sealed class SchedulerTests
 {
     private const int Context = 256;
 
-    private readonly StepPlan _plan = new();
-
-    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 40)];
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 80)];
 
     [Fact]
     public void Schedule_BudgetSmallerThanPrompt_ChunksPrefill()
@@ -20,10 +18,10 @@ public sealed class SchedulerTests
         scheduler.Add(Sequence(10, 1));
 
         var chunks = new List<(int Past, int Tokens, int Sampled)>();
-        while (scheduler.Schedule(_plan))
+        while (scheduler.Schedule() is { } step)
         {
-            chunks.Add((_plan.PastLengths[0], _plan.TokenCount, _plan.LogitCount));
-            Complete(scheduler);
+            chunks.Add((step.Plan.PastLengths[0], step.Plan.TokenCount, step.Plan.LogitCount));
+            Complete(scheduler, step);
         }
 
         Assert.Equal([(0, 4, 0), (4, 4, 0), (8, 2, 1)], chunks);
@@ -36,12 +34,12 @@ public sealed class SchedulerTests
         scheduler.Add(Sequence(4, 9));
         Step(scheduler);
         scheduler.Add(Sequence(20, 9));
-        Step(scheduler);
+        var plan = scheduler.Schedule()!.Plan;
 
-        Assert.Equal([0, 1, 6], _plan.CumulativeSequenceLengths[..3]);
-        Assert.Equal([4, 0], _plan.PastLengths[..2]);
-        Assert.Equal([0], _plan.HiddenRows[.._plan.HiddenCount]);
-        Assert.Equal([0], _plan.LogitRows[.._plan.LogitCount]);
+        Assert.Equal([0, 1, 6], plan.CumulativeSequenceLengths[..3]);
+        Assert.Equal([4, 0], plan.PastLengths[..2]);
+        Assert.Equal([0], plan.HiddenRows[..plan.HiddenCount]);
+        Assert.Equal([0], plan.LogitRows[..plan.LogitCount]);
     }
 
     [Fact]
@@ -123,14 +121,13 @@ public sealed class SchedulerTests
 
         Assert.Equal(SequenceState.Ended, quick.State);
         Assert.Equal((2, SequenceState.Waiting), (slow.GeneratedCount, slow.State));
-        Assert.False(scheduler.Schedule(_plan)); // Nothing runs until the reader comes.
+        Assert.Null(scheduler.Schedule()); // Nothing runs until the reader comes.
 
         while (slow.Handle.TryRead(out _))
         {
         }
 
-        Assert.True(scheduler.Schedule(_plan));
-        Assert.Equal(6, _plan.TokenCount); // Prompt and both tokens, computed again.
+        Assert.Equal(6, scheduler.Schedule()!.Plan.TokenCount); // Prompt and both tokens, computed again.
     }
 
     [Fact]
@@ -155,9 +152,11 @@ public sealed class SchedulerTests
         var scheduler = Create();
         var sequence = Sequence(20, 5);
         scheduler.Add(sequence);
-        scheduler.Schedule(_plan);
+        var step = scheduler.Schedule()!;
         scheduler.Cancel(sequence, SequenceEnd.Cancelled);
-        Complete(scheduler);
+        scheduler.Cancel(sequence, SequenceEnd.Deadline);
+        Assert.Equal(2, scheduler.Cache.UsedCount); // The step writes into them.
+        Complete(scheduler, step);
 
         Assert.True(sequence.Handle.TryRead(out var only));
         Assert.Equal(new GeneratedToken(0, -1, 0, SequenceEnd.Cancelled), only);
@@ -172,8 +171,7 @@ public sealed class SchedulerTests
         var sequence = Sequence(3, 5, stop: 7);
         scheduler.Add(sequence);
         Step(scheduler);
-        scheduler.Schedule(_plan);
-        scheduler.Complete([new(7)]);
+        scheduler.Complete(scheduler.Schedule()!, [new(7)]);
 
         Assert.Equal(SequenceEnd.Stop, scheduler.Outbox[^1].Token.End);
         Assert.Equal(7, scheduler.Outbox[^1].Token.TokenId);
@@ -194,14 +192,14 @@ public sealed class SchedulerTests
         {
             // The lists of tokens and blocks double now and then; none of them does in these steps.
             if (step == 700) allocated = GC.GetAllocatedBytesForCurrentThread();
-            scheduler.Schedule(_plan);
+            var scheduled = scheduler.Schedule()!;
             for (var i = 0; i < 8; i++)
             {
-                var sequence = scheduler.Sampled[i];
+                var sequence = scheduled.Sampled[i];
                 tokens[i] = sampler.Sample(logits, sequence.Sampling, sequence.Prompt, sequence.Output, i, i);
             }
 
-            scheduler.Complete(tokens);
+            scheduler.Complete(scheduled, tokens);
             foreach (var (handle, token) in scheduler.Outbox)
             {
                 handle.Write(token);
@@ -221,7 +219,9 @@ public sealed class SchedulerTests
         var random = new Random(seed);
         var (tokens, running, blocks) = (random.Next(1, 40), random.Next(1, 12), random.Next(8, 40));
         const int BlockTokens = 8;
-        var scheduler = Create(tokens, running, blocks, BlockTokens, prefixCaching: random.Next(2) == 0);
+        var depth = 1 + seed % 4;
+        var scheduler = Create(tokens, running, blocks, BlockTokens, prefixCaching: random.Next(2) == 0, depth);
+        var inFlight = new Queue<ScheduledStep>();
         var room = Math.Min(Context, blocks * BlockTokens);
         var all = new List<Sequence>();
         var read = new Dictionary<Sequence, List<GeneratedToken>>();
@@ -238,8 +238,15 @@ public sealed class SchedulerTests
             }
 
             if (random.Next(40) == 0 && all.Count > 0) scheduler.Cancel(all[random.Next(all.Count)], SequenceEnd.Cancelled);
-            if (scheduler.Schedule(_plan)) CheckPlan(scheduler, tokens, running);
-            Complete(scheduler);
+            while (inFlight.Count < depth && scheduler.Schedule() is { } step)
+            {
+                CheckPlan(scheduler, step.Plan, tokens, running);
+                Assert.Empty(inFlight.SelectMany(ahead => ahead.Planned).Intersect(step.Planned));
+                inFlight.Enqueue(step);
+            }
+
+            if (inFlight.TryDequeue(out var oldest)) Complete(scheduler, oldest);
+            else HandOut(scheduler);
             foreach (var sequence in all)
             {
                 // Half of the readers look at any time, so that some are behind and none forever.
@@ -263,35 +270,39 @@ public sealed class SchedulerTests
         Assert.Equal(40, scheduler.TakeNoLongerQueued());
     }
 
-    private void CheckPlan(Scheduler scheduler, int tokens, int running)
+    private static void CheckPlan(Scheduler scheduler, StepPlan plan, int tokens, int running)
     {
-        Assert.InRange(_plan.TokenCount, 1, tokens);
-        Assert.InRange(_plan.SequenceCount, 1, running);
-        Assert.Equal(_plan.TokenCount, _plan.CumulativeSequenceLengths[_plan.SequenceCount]);
-        Assert.Equal(_plan.HiddenRows.Take(_plan.HiddenCount).Distinct().Order(), _plan.HiddenRows.Take(_plan.HiddenCount));
-        Assert.Equal(_plan.LogitRows.Take(_plan.LogitCount).Distinct().Order(), _plan.LogitRows.Take(_plan.LogitCount));
-        var used = _plan.BlockTable.Take(_plan.SequenceCount * _plan.BlockTableWidth).Where(block => block >= 0).Distinct().Count();
+        Assert.InRange(plan.TokenCount, 1, tokens);
+        Assert.InRange(plan.SequenceCount, 1, running);
+        Assert.Equal(plan.TokenCount, plan.CumulativeSequenceLengths[plan.SequenceCount]);
+        Assert.Equal(plan.HiddenRows.Take(plan.HiddenCount).Distinct().Order(), plan.HiddenRows.Take(plan.HiddenCount));
+        Assert.Equal(plan.LogitRows.Take(plan.LogitCount).Distinct().Order(), plan.LogitRows.Take(plan.LogitCount));
+        var used = plan.BlockTable.Take(plan.SequenceCount * plan.BlockTableWidth).Where(block => block >= 0).Distinct().Count();
         Assert.True(used <= scheduler.Cache.UsedCount, "A plan names blocks that nobody holds.");
     }
 
-    private void Step(Scheduler scheduler)
+    private static void Step(Scheduler scheduler)
     {
-        scheduler.Schedule(_plan);
-        Complete(scheduler);
+        if (scheduler.Schedule() is { } step) Complete(scheduler, step);
     }
 
-    private static void Complete(Scheduler scheduler)
+    private static void Complete(Scheduler scheduler, ScheduledStep step)
     {
-        var tokens = new SampledToken[scheduler.Sampled.Count];
-        for (var i = 0; i < tokens.Length; i++) tokens[i] = new(scheduler.Sampled[i].TokenCount % 2);
-        scheduler.Complete(tokens);
+        var tokens = new SampledToken[step.Sampled.Count];
+        for (var i = 0; i < tokens.Length; i++) tokens[i] = new(step.Sampled[i].TokenCount % 2);
+        scheduler.Complete(step, tokens);
+        HandOut(scheduler);
+    }
+
+    private static void HandOut(Scheduler scheduler)
+    {
         foreach (var (handle, token) in scheduler.Outbox) handle.Write(token);
         scheduler.Outbox.Clear();
     }
 
     private static Scheduler Create(
-        int tokens = 64, int running = 8, int blocks = 64, int blockTokens = 16, bool prefixCaching = true) =>
-        new(new(100, 8, Context, blocks, blockTokens, MaxLogitRows: 64), new() { MaxTokensPerStep = tokens, MaxRunningSequences = running, PrefixCaching = prefixCaching });
+        int tokens = 64, int running = 8, int blocks = 64, int blockTokens = 16, bool prefixCaching = true, int depth = 1) =>
+        new(new(100, 8, Context, blocks, blockTokens, MaxLogitRows: 64, depth), new() { MaxTokensPerStep = tokens, MaxRunningSequences = running, PrefixCaching = prefixCaching });
 
     private static Sequence Sequence(
         int prompt, int limit, int buffered = 1000, int stop = -1, int kinds = 50, Random? random = null)

@@ -1,5 +1,6 @@
 using Granary.Engine.Execution;
 using Granary.Engine.Simulation;
+using Granary.Tests.Support;
 
 namespace Granary.Tests.Unit.Engine;
 
@@ -12,12 +13,12 @@ public sealed class SimulatedExecutorTests
     public void Execute_WholeOrInParts_GivesTheSameLogits()
     {
         using var whole = new SimulatedExecutor(Device);
-        var expected = whole.Execute(Plan(1, [1, 2, 3, 4, 5, 6], 0, [0, 1])).Logits.ToArray();
+        var expected = whole.Execute(Plan(1, [1, 2, 3, 4, 5, 6], 0, [0, 1])).Logits;
         using var parts = new SimulatedExecutor(Device);
         parts.Execute(Plan(1, [1, 2, 3], 0, [5]));
         parts.Execute(Plan(2, [4], 3, [5]));
 
-        Assert.Equal(expected, parts.Execute(Plan(3, [5, 6], 4, [5, 2])).Logits.ToArray());
+        Assert.Equal(expected, parts.Execute(Plan(3, [5, 6], 4, [5, 2])).Logits);
     }
 
     [Fact]
@@ -28,7 +29,7 @@ public sealed class SimulatedExecutorTests
             using var executor = new SimulatedExecutor(Device);
             executor.Execute(Plan(1, [1, 2, 3, 4, 5, 6, 7, 8], 0, [0, 1]));
             between(executor);
-            return executor.Execute(Plan(3, [9], 8, table)).Logits.ToArray();
+            return executor.Execute(Plan(3, [9], 8, table)).Logits;
         }
 
         var right = After(_ => { }, [0, 1, 2]);
@@ -68,6 +69,7 @@ public sealed class SimulatedExecutorTests
             BlockTable = [3, 3],
             HiddenRows = [0, 1],
             LogitRows = [0, 1],
+            RowTemperatures = [RowWants.Whole, RowWants.Whole],
         };
         Assert.Contains("over another's", Assert.Throws<StepFailedException>(() => executor.Execute(plan)).Message);
     }
@@ -99,5 +101,6 @@ public sealed class SimulatedExecutorTests
         BlockTable = table,
         HiddenRows = [tokens.Length - 1],
         LogitRows = [0],
+        RowTemperatures = [RowWants.Whole],
     };
 }

@@ -1,3 +1,5 @@
+using Granary.Engine.Partitioning;
+
 namespace Granary.Engine.Onnx.Import.Configuration;
 
 /// <summary>What <c>config.json</c> says, with every family's defaults filled in and every value within bounds.</summary>
@@ -44,6 +46,18 @@ internal sealed record ModelConfiguration
 
     public required RotaryScaling Rotary { get; init; }
 
-    /// <summary>Columns of the packed query, key and value matrix.</summary>
-    public int QkvSize => (HeadCount + 2 * KvHeadCount) * HeadSize;
+    /// <summary>The sizes that decide how the model can be cut.</summary>
+    public ModelShape Shape(WeightFormat weights) => new()
+    {
+        LayerCount = LayerCount,
+        HiddenSize = HiddenSize,
+        IntermediateSize = IntermediateSize,
+        HeadCount = HeadCount,
+        KvHeadCount = KvHeadCount,
+        HeadSize = HeadSize,
+        VocabularySize = VocabularySize,
+        ContextLength = ContextLength,
+        TiedEmbeddings = TiedEmbeddings,
+        WeightBits = weights.Bits(),
+    };
 }

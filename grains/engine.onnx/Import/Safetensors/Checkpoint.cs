@@ -22,7 +22,7 @@ internal sealed class CheckpointTensor(SafetensorsFile file, SafetensorsEntry en
         FloatConversion.ToSingle(entry.Type, file.Slice(entry, first * _elementBytes, checked(destination.Length * _elementBytes)), destination);
 }
 
-/// <summary>All tensors of a model folder, from one safetensors file or from the shards an index names.</summary>
+/// <summary>Tensors of a model folder, from one safetensors file or from those files an index names that hold something wanted.</summary>
 internal sealed class Checkpoint : IDisposable
 {
     public const string SingleFileName = "model.safetensors";
@@ -36,26 +36,34 @@ internal sealed class Checkpoint : IDisposable
     {
     }
 
+    /// <summary>Tensors of the open files.</summary>
     public IReadOnlyDictionary<string, CheckpointTensor> Tensors => _tensors;
 
-    /// <summary>Names of the files that hold a folder's weights.</summary>
-    /// <exception cref="ModelImportException">There is neither file nor index, or the index is refused.</exception>
-    public static IReadOnlyList<string> FileNames(SourceFolder folder) =>
-        folder.Exists(SingleFileName) ? [SingleFileName] : [.. ReadIndex(folder).Values.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+    /// <summary>Names of all tensors of the folder, those of files that are not open included.</summary>
+    public IReadOnlySet<string> Names { get; private set; } = new HashSet<string>();
 
+    /// <summary>Names of the files that hold a folder's weights.</summary>
+    /// <param name="wanted">Tensors whose files are asked for; null = all.</param>
+    /// <exception cref="ModelImportException">There is neither file nor index, or the index is refused.</exception>
+    public static IReadOnlyList<string> FileNames(SourceFolder folder, Predicate<string>? wanted = null) =>
+        folder.Exists(SingleFileName) ? [SingleFileName] : FileNames(ReadIndex(folder), wanted);
+
+    /// <param name="wanted">Tensors whose files are opened, and need to exist; null = all.</param>
     /// <exception cref="ModelImportException">A file, its header or the index is refused.</exception>
-    public static Checkpoint Open(SourceFolder folder)
+    public static Checkpoint Open(SourceFolder folder, Predicate<string>? wanted = null)
     {
         var checkpoint = new Checkpoint();
         try
         {
             var index = folder.Exists(SingleFileName) ? null : ReadIndex(folder);
-            foreach (var name in FileNames(folder)) checkpoint.Add(SafetensorsFile.Open(folder.Path(name)), name, index);
+            var names = index is null ? [SingleFileName] : FileNames(index, wanted);
+            foreach (var name in names) checkpoint.Add(SafetensorsFile.Open(folder.Path(name)), name, index);
             foreach (var (tensor, shard) in index ?? [])
             {
-                if (!checkpoint._tensors.ContainsKey(tensor)) throw new ModelImportException($"{IndexFileName}: tensor {tensor} is not in {shard}.");
+                if (names.Contains(shard) && !checkpoint._tensors.ContainsKey(tensor)) throw new ModelImportException($"{IndexFileName}: tensor {tensor} is not in {shard}.");
             }
 
+            checkpoint.Names = (index?.Keys ?? checkpoint._tensors.Keys.AsEnumerable()).ToHashSet(StringComparer.Ordinal);
             return checkpoint;
         }
         catch
@@ -81,6 +89,9 @@ internal sealed class Checkpoint : IDisposable
                 throw new ModelImportException($"{name}: tensor {entry.Name} is in another file too.");
         }
     }
+
+    private static IReadOnlyList<string> FileNames(Dictionary<string, string> index, Predicate<string>? wanted) =>
+        [.. index.Where(entry => wanted is null || wanted(entry.Key)).Select(entry => entry.Value).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
 
     private static Dictionary<string, string> ReadIndex(SourceFolder folder)
     {

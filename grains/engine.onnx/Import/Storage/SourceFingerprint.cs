@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Granary.Engine.Onnx.Import.Configuration;
 using Granary.Engine.Onnx.Import.Safetensors;
+using Granary.Engine.Onnx.Import.Weights;
 
 namespace Granary.Engine.Onnx.Import.Storage;
 
@@ -25,11 +26,13 @@ internal static class SourceFingerprint
         ["tokenizer.json", "tokenizer_config.json", GenerationConfiguration.FileName, "chat_template.jinja", "special_tokens_map.json", "vocab.json", "merges.txt"];
 
     /// <returns>SHA-256, lower-case hex.</returns>
+    /// <remarks>Of a part of a model only the weight files count that hold something of it: the others may be absent.</remarks>
     public static string Compute(SourceFolder folder, ImportOptions options)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Append(hash, FormattableString.Invariant($"granary {ModelDescription.CurrentFormatVersion} {options.Weights} {options.ContextLength}"));
-        string[] names = [ModelConfigurationReader.FileName, .. CompanionFiles, Checkpoint.IndexFileName, .. Checkpoint.FileNames(folder)];
+        Append(hash, FormattableString.Invariant($"granary {ModelDescription.CurrentFormatVersion} {options.Weights} {options.ContextLength} {options.Slice}"));
+        var wanted = options.Slice is { } slice ? new DecoderTensors(ModelConfigurationReader.Read(folder, options), slice) : null;
+        string[] names = [ModelConfigurationReader.FileName, .. CompanionFiles, Checkpoint.IndexFileName, .. Checkpoint.FileNames(folder, wanted is null ? null : wanted.IsNeeded)];
         foreach (var name in names)
         {
             if (!folder.Exists(name)) continue;

@@ -1,102 +1,108 @@
 using Granary.Engine.Onnx.Import.Configuration;
 using Granary.Engine.Onnx.Import.Safetensors;
+using Granary.Engine.Partitioning;
 
 namespace Granary.Engine.Onnx.Import.Weights;
 
-/// <summary>Tensors of one decoder layer. Matrices are [outputs, inputs]; biases and norms null where the family has none.</summary>
+/// <summary>What a shard has of one decoder layer. Matrices are [outputs, inputs]; biases and norms null where the family has none.</summary>
 internal sealed record LayerWeights(
-    CheckpointTensor InputNorm,
+    TensorRange InputNorm,
     MatrixSource Qkv,
-    CheckpointTensor[]? QkvBias,
-    CheckpointTensor? QueryNorm,
-    CheckpointTensor? KeyNorm,
+    TensorRange[]? QkvBias,
+    TensorRange? QueryNorm,
+    TensorRange? KeyNorm,
     MatrixSource Output,
-    CheckpointTensor? OutputBias,
-    CheckpointTensor MlpNorm,
+    TensorRange? OutputBias,
+    TensorRange MlpNorm,
     MatrixSource GateUp,
-    CheckpointTensor[]? GateUpBias,
+    TensorRange[]? GateUpBias,
     MatrixSource Down,
-    CheckpointTensor? DownBias);
+    TensorRange? DownBias);
 
-/// <summary>Finds the tensors a configuration calls for and refuses a checkpoint that lacks one, has one more, or one of another shape or type.</summary>
+/// <summary>Cuts a shard's part out of a checkpoint that <see cref="DecoderTensors"/> has checked.</summary>
+/// <remarks>
+/// Column-parallel matrices (query, key, value, gate, up) give outputs to a rank, row-parallel ones (output, down) inputs. Their biases
+/// are added behind the sum over ranks, so every rank has all of them. Embedding and head are cut by rows of the vocabulary.
+/// </remarks>
 internal sealed class DecoderWeights
 {
     private readonly Checkpoint _checkpoint;
-    private readonly HashSet<string> _taken = new(StringComparer.Ordinal);
+    private readonly DecoderTensors _tensors;
+    private readonly ModelConfiguration _config;
+    private readonly ShardSlice _slice;
 
-    public DecoderWeights(Checkpoint checkpoint, ModelConfiguration config)
+    public DecoderWeights(Checkpoint checkpoint, DecoderTensors tensors, ModelConfiguration config, ShardSlice slice)
     {
-        _checkpoint = checkpoint;
-        Embedding = Take("model.embed_tokens.weight", config.VocabularySize, config.HiddenSize);
-        Layers = [.. Enumerable.Range(0, config.LayerCount).Select(layer => Layer(config, $"model.layers.{layer}."))];
-        FinalNorm = Take("model.norm.weight", config.HiddenSize);
-        var head = config.TiedEmbeddings ? Embedding : Take("lm_head.weight", config.VocabularySize, config.HiddenSize);
-        Head = new MatrixSource(head);
-        RefuseOthers(config);
+        (_checkpoint, _tensors, _config, _slice) = (checkpoint, tensors, config, slice);
+        tensors.Check(checkpoint);
+        if (slice.IsFirstStage) Embedding = new(Tensor(DecoderTensors.Embedding), (long)slice.Vocabulary.First * config.HiddenSize, (long)slice.Vocabulary.Count * config.HiddenSize);
+        Layers = Enumerable.Range(slice.Layers.First, slice.Layers.Count).ToDictionary(layer => layer, layer => Layer(DecoderTensors.Layer(layer)));
+        if (!slice.IsLastStage) return;
+        FinalNorm = Vector(DecoderTensors.FinalNorm);
+        Head = new MatrixSource(Outputs(config.TiedEmbeddings ? DecoderTensors.Embedding : DecoderTensors.Head, 0, slice.Vocabulary));
     }
 
-    /// <summary>[vocabulary, hidden].</summary>
-    public CheckpointTensor Embedding { get; }
+    /// <summary>The slice's rows of [vocabulary, hidden]; null behind the first stage.</summary>
+    public TensorRange? Embedding { get; }
 
-    public IReadOnlyList<LayerWeights> Layers { get; }
+    /// <summary>The slice's layers, by their number in the model.</summary>
+    public IReadOnlyDictionary<int, LayerWeights> Layers { get; }
 
-    public CheckpointTensor FinalNorm { get; }
+    /// <summary>Null before the last stage.</summary>
+    public TensorRange? FinalNorm { get; }
 
-    /// <summary>[vocabulary, hidden]; the embedding when tied.</summary>
-    public MatrixSource Head { get; }
+    /// <summary>The slice's rows of [vocabulary, hidden], of the embedding when tied; null before the last stage.</summary>
+    public MatrixSource? Head { get; }
 
-    /// <summary>Elements of all tensors used, each counted once.</summary>
-    public long ParameterCount => _taken.Sum(name => _checkpoint.Tensors[name].ElementCount);
-
-    private LayerWeights Layer(ModelConfiguration c, string prefix)
+    private LayerWeights Layer(string prefix)
     {
-        var attention = prefix + "self_attn.";
-        var mlp = prefix + "mlp.";
-        var (queries, keys) = ((long)c.HeadCount * c.HeadSize, (long)c.KvHeadCount * c.HeadSize);
+        var (attention, mlp) = (prefix + "self_attn.", prefix + "mlp.");
+        var size = _config.HeadSize;
+        var (queries, keys) = (_config.HeadCount * size, _config.KvHeadCount * size);
+        var (heads, kvHeads) = (Scale(_slice.Heads, size), Scale(_slice.KvHeads, size));
         return new LayerWeights(
-            InputNorm: Take(prefix + "input_layernorm.weight", c.HiddenSize),
-            Qkv: c.FusedProjections
-                ? new MatrixSource(Take(attention + "qkv_proj.weight", c.QkvSize, c.HiddenSize))
+            InputNorm: Vector(prefix + "input_layernorm.weight"),
+            Qkv: _config.FusedProjections
+                ? new MatrixSource(
+                    Outputs(attention + "qkv_proj.weight", 0, heads),
+                    Outputs(attention + "qkv_proj.weight", queries, kvHeads),
+                    Outputs(attention + "qkv_proj.weight", queries + keys, kvHeads))
                 : new MatrixSource(
-                    Take(attention + "q_proj.weight", queries, c.HiddenSize),
-                    Take(attention + "k_proj.weight", keys, c.HiddenSize),
-                    Take(attention + "v_proj.weight", keys, c.HiddenSize)),
-            QkvBias: c.QkvBias ? [Take(attention + "q_proj.bias", queries), Take(attention + "k_proj.bias", keys), Take(attention + "v_proj.bias", keys)] : null,
-            QueryNorm: c.QkNorm ? Take(attention + "q_norm.weight", c.HeadSize) : null,
-            KeyNorm: c.QkNorm ? Take(attention + "k_norm.weight", c.HeadSize) : null,
-            Output: new MatrixSource(Take(attention + "o_proj.weight", c.HiddenSize, queries)),
-            OutputBias: c.OutputBias ? Take(attention + "o_proj.bias", c.HiddenSize) : null,
-            MlpNorm: Take(prefix + "post_attention_layernorm.weight", c.HiddenSize),
-            GateUp: c.FusedProjections
-                ? new MatrixSource(Take(mlp + "gate_up_proj.weight", 2L * c.IntermediateSize, c.HiddenSize))
-                : new MatrixSource(
-                    Take(mlp + "gate_proj.weight", c.IntermediateSize, c.HiddenSize),
-                    Take(mlp + "up_proj.weight", c.IntermediateSize, c.HiddenSize)),
-            GateUpBias: c.MlpBias ? [Take(mlp + "gate_proj.bias", c.IntermediateSize), Take(mlp + "up_proj.bias", c.IntermediateSize)] : null,
-            Down: new MatrixSource(Take(mlp + "down_proj.weight", c.HiddenSize, c.IntermediateSize)),
-            DownBias: c.MlpBias ? Take(mlp + "down_proj.bias", c.HiddenSize) : null);
+                    Outputs(attention + "q_proj.weight", 0, heads),
+                    Outputs(attention + "k_proj.weight", 0, kvHeads),
+                    Outputs(attention + "v_proj.weight", 0, kvHeads)),
+            QkvBias: _config.QkvBias
+                ? [Range(attention + "q_proj.bias", heads), Range(attention + "k_proj.bias", kvHeads), Range(attention + "v_proj.bias", kvHeads)]
+                : null,
+            QueryNorm: OptionalVector(attention + "q_norm.weight"),
+            KeyNorm: OptionalVector(attention + "k_norm.weight"),
+            Output: new MatrixSource(Inputs(attention + "o_proj.weight", heads)),
+            OutputBias: OptionalVector(attention + "o_proj.bias"),
+            MlpNorm: Vector(prefix + "post_attention_layernorm.weight"),
+            GateUp: _config.FusedProjections
+                ? new MatrixSource(
+                    Outputs(mlp + "gate_up_proj.weight", 0, _slice.Intermediate),
+                    Outputs(mlp + "gate_up_proj.weight", _config.IntermediateSize, _slice.Intermediate))
+                : new MatrixSource(Outputs(mlp + "gate_proj.weight", 0, _slice.Intermediate), Outputs(mlp + "up_proj.weight", 0, _slice.Intermediate)),
+            GateUpBias: _config.MlpBias ? [Range(mlp + "gate_proj.bias", _slice.Intermediate), Range(mlp + "up_proj.bias", _slice.Intermediate)] : null,
+            Down: new MatrixSource(Inputs(mlp + "down_proj.weight", _slice.Intermediate)),
+            DownBias: OptionalVector(mlp + "down_proj.bias"));
     }
 
-    private CheckpointTensor Take(string name, params long[] shape)
-    {
-        if (!_checkpoint.Tensors.TryGetValue(name, out var tensor))
-            throw new ModelImportException($"Tensor {name} is missing, expected with shape [{string.Join(", ", shape)}].");
-        if (!tensor.Shape.AsSpan().SequenceEqual(shape))
-            throw new ModelImportException($"{tensor.File}: tensor {name} has shape [{string.Join(", ", tensor.Shape)}], expected [{string.Join(", ", shape)}].");
-        if (!SafetensorsTypes.IsWeight(tensor.Type))
-            throw new ModelImportException($"{tensor.File}: tensor {name} has dtype {tensor.Type}, supported: F32, F16, BF16.");
-        _taken.Add(name);
-        return tensor;
-    }
+    private CheckpointTensor Tensor(string name) => _checkpoint.Tensors[name];
 
-    /// <summary>A tensor nobody asked for may mean another computation (a bias, an adapter), so it is refused; two kinds are known to be idle.</summary>
-    private void RefuseOthers(ModelConfiguration config)
-    {
-        foreach (var (name, tensor) in _checkpoint.Tensors)
-        {
-            var idle = name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal) || (config.TiedEmbeddings && name == "lm_head.weight");
-            if (!idle && !_taken.Contains(name))
-                throw new ModelImportException($"{tensor.File}: tensor {name} of shape [{string.Join(", ", tensor.Shape)}] has no place in {config.Architecture} with this {ModelConfigurationReader.FileName}.");
-        }
-    }
+    private TensorRange Vector(string name) => new(Tensor(name), 0, Tensor(name).ElementCount);
+
+    /// <summary>Null where the family has none.</summary>
+    private TensorRange? OptionalVector(string name) => _tensors.Contains(name) ? Vector(name) : null;
+
+    private TensorRange Range(string name, Slice part) => new(Tensor(name), part.First, part.Count);
+
+    /// <summary>Rows of a matrix, counted from where its part of a fused one begins.</summary>
+    private MatrixRange Outputs(string name, long begin, Slice part) => new(Tensor(name), begin + part.First, part.Count, 0, Tensor(name).Shape[1]);
+
+    /// <summary>All rows of some columns.</summary>
+    private MatrixRange Inputs(string name, Slice part) => new(Tensor(name), 0, Tensor(name).Shape[0], part.First, part.Count);
+
+    private static Slice Scale(Slice heads, int size) => new(heads.First * size, heads.Count * size);
 }

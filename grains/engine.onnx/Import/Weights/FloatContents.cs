@@ -1,27 +1,30 @@
 using System.Buffers;
 using Granary.Engine.Onnx.Graph;
 using Granary.Engine.Onnx.Import.Configuration;
-using Granary.Engine.Onnx.Import.Safetensors;
 
 namespace Granary.Engine.Onnx.Import.Weights;
 
-/// <summary>Tensors of a checkpoint as float32 in their own order, one behind the other: norms, biases, the embedding table.</summary>
-internal sealed class PlainContent(long[] dimensions, params CheckpointTensor[] parts) : TensorContent(OnnxElementType.Float, dimensions)
+/// <summary>Parts of a checkpoint's tensors as float32 in their own order, one behind the other: norms, biases, the embedding table.</summary>
+/// <remarks>Where the parts hold fewer elements than the dimensions, zeros follow.</remarks>
+internal sealed class PlainContent(long[] dimensions, params TensorRange[] parts) : TensorContent(OnnxElementType.Float, dimensions)
 {
     private const int ChunkElements = 1 << 18;
 
     public override void WriteTo(TensorSink sink)
     {
+        var end = sink.Position + ByteLength;
         var buffer = ArrayPool<float>.Shared.Rent(ChunkElements);
         foreach (var part in parts)
         {
-            for (var first = 0L; first < part.ElementCount; first += ChunkElements)
+            for (var first = 0L; first < part.Count; first += ChunkElements)
             {
-                var chunk = buffer.AsSpan(0, (int)Math.Min(ChunkElements, part.ElementCount - first));
-                part.Read(first, chunk);
+                var chunk = buffer.AsSpan(0, (int)Math.Min(ChunkElements, part.Count - first));
+                part.Tensor.Read(part.First + first, chunk);
                 sink.Write(chunk);
             }
         }
+
+        sink.PadTo(end);
 
         ArrayPool<float>.Shared.Return(buffer);
     }

@@ -67,7 +67,7 @@ internal sealed class QuantizedMatrix
         for (var block = 0; block < _blocks; block++)
         {
             var values = weights.Slice(block * BlockQuantizer.BlockSize, BlockQuantizer.BlockSize);
-            if (!AreFinite(values)) throw new ModelImportException($"{_source.Name}: row {row} holds a weight that is not finite and cannot be quantised.");
+            if (!AreFinite(values)) throw new ModelImportException($"{_source.Describe(row)} holds a weight that is not finite and cannot be quantised.");
             var target = bytes.Slice(block * BlockBytes, BlockBytes);
             _scales![row * _blocks + block] = _bits == 8 ? BlockQuantizer.ToInt8(values, target) : BlockQuantizer.ToInt4(values, target);
         }

@@ -1,22 +1,22 @@
 using Granary.Engine;
-using Granary.Engine.Onnx.Execution;
 using Granary.Engine.Onnx.Import;
 using Granary.Tests.Support;
 using Granary.Tests.Unit.Engine;
 
 namespace Granary.Tests.Unit.Onnx.Exactness;
 
-/// <summary>A real model in one weight format, thirty-two requests to it, and what each of them gives alone.</summary>
+/// <summary>A real model in one weight format, whole or cut into shards, thirty-two requests to it, and what each of them gives alone.</summary>
 public sealed class ExactnessModel
 {
     private const int RequestCount = 32;
-    private readonly string _folder;
+    private readonly ShardedModel _model;
     private readonly Lazy<Task<Generation[]>> _alone;
 
-    public ExactnessModel(string source, WeightFormat format, string folder)
+    /// <param name="plan">Stages × ranks, such as 2x1.</param>
+    public ExactnessModel(string source, WeightFormat format, string folder, string plan)
     {
-        _folder = folder;
-        ModelImporter.Import(source, folder, new ImportOptions { Weights = format });
+        var sizes = plan.Split('x').Select(int.Parse).ToArray();
+        _model = new(source, folder, new ImportOptions { Weights = format }, sizes[0], sizes[1]);
         using var executor = Open(blocks: 8);
         Requests = [.. Enumerable.Range(0, RequestCount).Select(i => Request(new Random(i), i, executor.Shape.VocabularySize))];
         _alone = new(RunAloneAsync);
@@ -29,7 +29,7 @@ public sealed class ExactnessModel
 
     /// <param name="threads">One is what the contract is stated for.</param>
     public RecordingExecutor Open(int blocks = 512, int threads = 1) =>
-        new(OnnxStepExecutor.Open(_folder, new() { IntraOpThreads = threads, KvBlockCount = blocks }));
+        new(_model.Open(new() { IntraOpThreads = threads, KvBlockCount = blocks }));
 
     /// <summary>Prompts of 1 to 120 tokens; every other request draws with penalties and filters.</summary>
     private static EngineRequest Request(Random random, int index, int vocabulary) => new()

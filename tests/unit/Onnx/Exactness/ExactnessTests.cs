@@ -9,31 +9,40 @@ namespace Granary.Tests.Unit.Onnx.Exactness;
 
 /// <summary>
 /// The contract: the same request gives bit-identical logits, and so the same tokens, whatever else the engine does.
-/// Through the real engine and executor, on real models, in every weight format, with one intra-op thread.
+/// Through the real engine and executor, on real models, in every weight format, whole and cut into shards, with one intra-op thread.
 /// </summary>
 public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture<ExactnessTests.Models>
 {
-    private const string TinyAssistant = "tiny-assistant";
-    private const string Stories260K = "stories260K";
+    internal const string TinyAssistant = "tiny-assistant";
+    internal const string Stories260K = "stories260K";
+    private const string Whole = "1x1";
 
-    public static TheoryData<string, WeightFormat> Cases()
+    /// <summary>Plans of shards besides the whole: stages × ranks.</summary>
+    public static readonly string[] Cuts = ["2x1", "3x1", "1x2", "1x4", "2x2"];
+
+    /// <summary>Both models whole in every format; the small one in every cut, and in every format cut both ways.</summary>
+    public static TheoryData<string, WeightFormat, string> Cases()
     {
-        var cases = new TheoryData<string, WeightFormat>();
+        var cases = new TheoryData<string, WeightFormat, string>();
         foreach (var format in Enum.GetValues<WeightFormat>())
         {
-            cases.Add(TinyAssistant, format);
-            if (SharedData.Root is not null) cases.Add(Stories260K, format);
+            cases.Add(TinyAssistant, format, Whole);
+            if (SharedData.Root is not null) cases.Add(Stories260K, format, Whole);
         }
 
+        var cutModel = SharedData.Root is null ? TinyAssistant : Stories260K;
+        foreach (var cut in Cuts) cases.Add(cutModel, WeightFormat.Float32, cut);
+        cases.Add(TinyAssistant, WeightFormat.Int8, "2x2");
+        cases.Add(TinyAssistant, WeightFormat.Int4, "2x2");
         return cases;
     }
 
-    public static TheoryData<string, WeightFormat, int> ChunkCases()
+    public static TheoryData<string, WeightFormat, string, int> ChunkCases()
     {
-        var cases = new TheoryData<string, WeightFormat, int>();
+        var cases = new TheoryData<string, WeightFormat, string, int>();
         foreach (var data in Cases())
         {
-            foreach (var budget in new[] { 1, 7, 16, 64 }) cases.Add((string)data[0], (WeightFormat)data[1], budget);
+            foreach (var budget in new[] { 1, 7, 16, 64 }) cases.Add((string)data[0], (WeightFormat)data[1], (string)data[2], budget);
         }
 
         return cases;
@@ -41,12 +50,12 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
 
     /// <summary>Says so where the second model is not among the cases.</summary>
     [SharedDataFact]
-    public void Cases_HoldBothModels() => Assert.Equal(6, Cases().Count);
+    public void Cases_HoldBothModels() => Assert.Equal(6 + Cuts.Length + 2, Cases().Count);
 
     [Theory, MemberData(nameof(Cases))]
-    public async Task Generate_AmongThirtyTwoArrivingInWaves_EqualsAlone(string name, WeightFormat format)
+    public async Task Generate_AmongThirtyTwoArrivingInWaves_EqualsAlone(string name, WeightFormat format, string plan)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var alone = await model.AloneAsync();
         var executor = model.Open();
         await using var engine = InferenceEngine.Start(new(), executor);
@@ -71,9 +80,9 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
     }
 
     [Theory, MemberData(nameof(ChunkCases))]
-    public async Task Generate_PromptsInChunks_EqualsAlone(string name, WeightFormat format, int tokensPerStep)
+    public async Task Generate_PromptsInChunks_EqualsAlone(string name, WeightFormat format, string plan, int tokensPerStep)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var alone = (await model.AloneAsync())[..6];
         var executor = model.Open();
         await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = tokensPerStep }, executor);
@@ -86,9 +95,9 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
     }
 
     [Theory, MemberData(nameof(Cases))]
-    public async Task Generate_PrefixInTheCache_EqualsAlone(string name, WeightFormat format)
+    public async Task Generate_PrefixInTheCache_EqualsAlone(string name, WeightFormat format, string plan)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var alone = await model.AloneAsync();
         var executor = model.Open();
         await using var engine = InferenceEngine.Start(new(), executor);
@@ -108,9 +117,9 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
     }
 
     [Theory, MemberData(nameof(Cases))]
-    public async Task Generate_Preempted_EqualsAlone(string name, WeightFormat format)
+    public async Task Generate_Preempted_EqualsAlone(string name, WeightFormat format, string plan)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var alone = await model.AloneAsync();
         var executor = model.Open(blocks: 24);
         await using var engine = InferenceEngine.Start(new(), executor);
@@ -124,9 +133,9 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
 
     /// <summary>What a failover does: another engine gets the prompt and the tokens delivered so far.</summary>
     [Theory, MemberData(nameof(Cases))]
-    public async Task Generate_ReplayedElsewhere_GoesOnAsUninterrupted(string name, WeightFormat format)
+    public async Task Generate_ReplayedElsewhere_GoesOnAsUninterrupted(string name, WeightFormat format, string plan)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var alone = await model.AloneAsync();
         var executor = model.Open();
         await using var engine = InferenceEngine.Start(new(), executor);
@@ -148,9 +157,9 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
 
     /// <summary>Not promised by the runtime, and so worth knowing.</summary>
     [Theory, MemberData(nameof(Cases))]
-    public async Task Generate_OnTwoThreads_EqualsOne(string name, WeightFormat format)
+    public async Task Generate_OnTwoThreads_EqualsOne(string name, WeightFormat format, string plan)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var alone = await model.AloneAsync();
         var executor = model.Open(threads: 2);
         await using var engine = InferenceEngine.Start(new(), executor);
@@ -165,7 +174,7 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
     [SharedDataFact]
     public async Task Generate_Stories260K_ContinuesAsTheReference()
     {
-        await using var engine = InferenceEngine.Start(new(), models.Get(Stories260K, WeightFormat.Float32).Open());
+        await using var engine = InferenceEngine.Start(new(), models.Get(Stories260K, WeightFormat.Float32, Whole).Open());
         var references = new[] { 1, 2, 3 }
             .Select(prompt => JsonNode.Parse(File.ReadAllText(SharedData.Path("models", "reference", $"stories260K-{prompt}.json")))!)
             .Select(json => (Prompt: json["prompt_tokens"]!.Deserialize<int[]>()!, Ids: json["generated"]!.AsArray().Select(step => (int)step!["id"]!).ToArray()))
@@ -187,14 +196,14 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
     public sealed class Models : IDisposable
     {
         private readonly TemporaryFolder _folder = new();
-        private readonly Dictionary<(string, WeightFormat), ExactnessModel> _models = [];
+        private readonly Dictionary<(string, WeightFormat, string), ExactnessModel> _models = [];
 
-        public ExactnessModel Get(string name, WeightFormat format)
+        public ExactnessModel Get(string name, WeightFormat format, string plan = Whole)
         {
-            if (!_models.TryGetValue((name, format), out var model))
+            if (!_models.TryGetValue((name, format, plan), out var model))
             {
                 var source = name == TinyAssistant ? EmbeddedModel.Folder : SharedData.Path("models", name);
-                _models[(name, format)] = model = new(source, format, _folder[$"{name}-{format}"]);
+                _models[(name, format, plan)] = model = new(source, format, _folder[$"{name}-{format}-{plan}"], plan);
             }
 
             return model;

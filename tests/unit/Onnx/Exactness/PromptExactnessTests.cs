@@ -12,12 +12,12 @@ public sealed class PromptExactnessTests(ExactnessTests.Models models) : IClassF
 {
     private const int PromptCount = 8;
 
-    public static TheoryData<string, WeightFormat> Cases() => ExactnessTests.Cases();
+    public static TheoryData<string, WeightFormat, string> Cases() => ExactnessTests.Cases();
 
     [Theory, MemberData(nameof(Cases))]
-    public async Task Read_AmongOthersInChunks_EqualsAlone(string name, WeightFormat format)
+    public async Task Read_AmongOthersInChunks_EqualsAlone(string name, WeightFormat format, string plan)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var requests = Requests(model);
         var alone = await AloneAsync(model, requests);
         foreach (var tokensPerStep in new[] { 1, 7, 16, 64, 2048 })
@@ -34,9 +34,9 @@ public sealed class PromptExactnessTests(ExactnessTests.Models models) : IClassF
     }
 
     [Theory, MemberData(nameof(Cases))]
-    public async Task Read_Preempted_EqualsAlone(string name, WeightFormat format)
+    public async Task Read_Preempted_EqualsAlone(string name, WeightFormat format, string plan)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var requests = Requests(model);
         var alone = await AloneAsync(model, requests);
         await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = 24 }, model.Open(blocks: 18));
@@ -49,9 +49,9 @@ public sealed class PromptExactnessTests(ExactnessTests.Models models) : IClassF
 
     /// <summary>Log-probabilities of a generated text, read off as a prompt, are those it was generated with: one row, one result.</summary>
     [Theory, MemberData(nameof(Cases))]
-    public async Task Score_OfAGeneratedText_EqualsItsGeneration(string name, WeightFormat format)
+    public async Task Score_OfAGeneratedText_EqualsItsGeneration(string name, WeightFormat format, string plan)
     {
-        var model = models.Get(name, format);
+        var model = models.Get(name, format, plan);
         var request = EngineHarness.Request(model.Requests[3].PromptTokenIds, 20, temperature: 0.8f);
         request = request with { Sampling = request.Sampling with { TopLogprobs = 3 } };
         await using var engine = InferenceEngine.Start(new(), model.Open());

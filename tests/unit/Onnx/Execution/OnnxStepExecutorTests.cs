@@ -50,7 +50,7 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         var plan = Plan((0, 32, 3));
         plan.BlockTable = [Block(0, 0), Block(0, 1), Block(5, 2)]; // Another sequence with the same prefix.
         plan.BlockTableWidth = 3;
-        Assert.Equal(own, executor.Execute(plan).Logits.ToArray());
+        Assert.Equal(own, executor.Execute(plan).Logits);
     }
 
     [Fact]
@@ -60,10 +60,10 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         var expected = Run(executor, (0, 0, 21))[0];
         var plan = Plan((1, 0, 20));
         plan.HiddenCount = plan.LogitCount = 0;
-        Assert.Equal(0, executor.Execute(plan).Logits.Length);
+        Assert.Empty(executor.Execute(plan).Logits);
         plan = Plan((1, 20, 1));
         plan.TokenIds = [Token(20)];
-        Assert.Equal(expected, executor.Execute(plan).Logits.ToArray());
+        Assert.Equal(expected, executor.Execute(plan).Logits);
     }
 
     /// <summary>Hidden states and logits are wanted of different rows: each is what it is by itself.</summary>
@@ -75,7 +75,7 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         for (var p = 0; p < Length; p++)
         {
             var single = executor.Execute(Plan((0, p, 1)));
-            (hidden[p], logits[p]) = (single.Hidden.ToArray(), single.Logits.ToArray());
+            (hidden[p], logits[p]) = (single.Hidden, single.Logits);
         }
 
         var plan = Plan((1, 0, Length));
@@ -83,13 +83,13 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         (plan.LogitCount, plan.LogitRows) = (3, [0, 17, 40]);
         var output = executor.Execute(plan);
 
-        Assert.Equal(hidden, output.Hidden.ToArray().Chunk(128));
-        Assert.Equal([logits[0], logits[17], logits[40]], output.Logits.ToArray().Chunk(64));
+        Assert.Equal(hidden, output.Hidden.Chunk(128));
+        Assert.Equal([logits[0], logits[17], logits[40]], output.Logits.Chunk(64));
 
         plan.LogitCount = 0;
         output = executor.Execute(plan);
-        Assert.Equal(hidden, output.Hidden.ToArray().Chunk(128));
-        Assert.True(output.Logits.IsEmpty);
+        Assert.Equal(hidden, output.Hidden.Chunk(128));
+        Assert.Empty(output.Logits);
     }
 
     [Fact]
@@ -157,7 +157,7 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
         var directory = _models.Import(WeightFormat.Int4, "many");
         var executors = new OnnxStepExecutor[4];
         Parallel.For(0, executors.Length, i => executors[i] = OnnxStepExecutor.Open(directory, new() { KvBlockCount = 8 }));
-        var logits = executors.Select(executor => executor.Execute(Plan((0, 0, 5))).Logits.ToArray()).ToList();
+        var logits = executors.Select(executor => executor.Execute(Plan((0, 0, 5))).Logits).ToList();
         Assert.All(logits, row => Assert.Equal(logits[0], row));
         foreach (var executor in executors) executor.Dispose();
         Assert.Single(Directory.GetDirectories(Path.Combine(directory, "prepacked")));
@@ -215,10 +215,11 @@ public sealed class OnnxStepExecutorTests : IClassFixture<OnnxStepExecutorTests.
             BlockTable = [.. chunks.SelectMany(chunk => Enumerable.Range(0, width).Select(entry => Block(chunk.Sequence, entry)))],
             HiddenRows = [.. cumulative.Skip(1).Select(end => end - 1)],
             LogitRows = [.. Enumerable.Range(0, chunks.Length)],
+            RowTemperatures = [.. Enumerable.Repeat(RowWants.Whole, chunks.Length)],
         };
     }
 
-    private static float[][] Run(OnnxStepExecutor executor, params (int, int, int)[] chunks) => [.. executor.Execute(Plan(chunks)).Logits.ToArray().Chunk(64)];
+    private static float[][] Run(OnnxStepExecutor executor, params (int, int, int)[] chunks) => [.. executor.Execute(Plan(chunks)).Logits.Chunk(64)];
 
     /// <summary>Imports of one small random Llama, large enough that two threads share its products.</summary>
     public sealed class Models : IDisposable

@@ -175,7 +175,7 @@ public sealed class ModelCacheTests : IDisposable
     }
 
     [Theory]
-    [InlineData("\"FormatVersion\": 2", "\"FormatVersion\": 1", "FormatVersion is 1, this build reads 2")]
+    [InlineData("\"FormatVersion\": 3", "\"FormatVersion\": 2", "FormatVersion is 2, this build reads 3")]
     [InlineData("\"LayerCount\": 2", "\"LayerCount\": 0", "LayerCount is 0, bounds 1 … 1024")]
     [InlineData("\"KvHeadCount\": 2", "\"KvHeadCount\": 3", "KvHeadCount 3 does not divide HeadCount 4")]
     [InlineData("\"Weights\": \"Float32\"", "\"Weights\": \"Float31\"", "cannot be read")]

@@ -1,0 +1,81 @@
+using System.CommandLine;
+using System.Globalization;
+using Granary.Engine.Onnx.Import;
+using Granary.Engine.Partitioning;
+using Granary.Silo.Serving;
+
+namespace Granary.Silo.CommandLine;
+
+/// <summary>Tells how a replica of a model would be cut and placed, without loading anything.</summary>
+internal static class PlanCommand
+{
+    public static Command Create()
+    {
+        var model = new Argument<string>("MODEL") { Description = "A model that came with the binary, a folder, or NAME=FOLDER; only its config.json is read." };
+        var stages = CountOrAuto("--stages", "Pipeline stages. Default: auto.");
+        var ranks = CountOrAuto("--ranks", "Tensor ranks of each stage. Default: auto.");
+        var threads = ModelOptions.Integer("--threads", "Cores of each shard. Default: those of the smallest worker.", 1, 1024);
+        var kvTokens = ModelOptions.Integer("--kv-tokens", "Tokens of the KV cache. Default: from the memory there is.", 1, 1 << 28);
+        var context = ModelOptions.Integer("--context", "Most tokens of prompt and answer together. Default: the model's own.", 16, 1 << 20);
+        var quantize = new Option<string?>("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
+        quantize.AcceptOnlyFromAmong("float32", "int8", "int4");
+        var worker = new Option<string[]>("--worker")
+        {
+            Description = "A worker to plan for: its cores, free memory (as 64GiB), and how many GB of it are read a second. May be given several times. Default: this machine.",
+            HelpName = PlanWorkers.Form,
+            AllowMultipleArgumentsPerToken = false,
+        };
+        worker.Validators.Add(result =>
+        {
+            if (PlanWorkers.Parse([.. result.Tokens.Select(token => token.Value)], out var error) is null) result.AddError(error!);
+        });
+        var json = new Option<bool>("--json") { Description = "One line of JSON instead of a table." };
+        var command = new Command("plan", "Shows how a replica of a model would be cut over workers.") { model, stages, ranks, threads, kvTokens, context, quantize, worker, json };
+        command.SetAction((result, _) => Task.FromResult(Run(
+            result.GetRequiredValue(model),
+            new ImportOptions
+            {
+                Weights = result.GetValue(quantize) is { } format ? Enum.Parse<WeightFormat>(format, ignoreCase: true) : WeightFormat.Float32,
+                ContextLength = result.GetValue(context) ?? 0,
+            },
+            result.GetValue(worker) is { Length: > 0 } described ? PlanWorkers.Parse(described, out var _)! : [PlanWorkers.ThisMachine()],
+            new PartitionRequest
+            {
+                Stages = result.GetValue(stages) ?? 0, Ranks = result.GetValue(ranks) ?? 0, ThreadsPerShard = result.GetValue(threads) ?? 0, KvTokens = result.GetValue(kvTokens) ?? 0,
+            },
+            result.GetValue(json))));
+        return command;
+    }
+
+    private static int Run(string model, ImportOptions import, WorkerInventory[] workers, PartitionRequest request, bool json)
+    {
+        if (request.ThreadsPerShard == 0) request = request with { ThreadsPerShard = workers.Min(worker => worker.FreeCores) };
+        var source = ModelSource.Parse(model);
+        var shape = ModelShapes.Read(source.Directory, import);
+        // Of an imported folder the context is the model's own; a smaller one is the replica's choice.
+        if (import.ContextLength > 0) shape = shape with { ContextLength = Math.Min(shape.ContextLength, import.ContextLength) };
+        var result = PartitionPlanner.Plan(shape, workers, request);
+        if (json)
+            Console.Out.WriteLine(PlanJson.Format(source.Name, result, workers));
+        else if (result.Plan is { } plan)
+            Console.Out.WriteLine(PlanTable.Format(plan, workers));
+        else
+            Console.Error.WriteLine(result.Refusal);
+        return result.Plan is null ? GranaryCommand.Failed : 0;
+    }
+
+    /// <summary>A number, or <c>auto</c>, which is 0.</summary>
+    private static Option<int?> CountOrAuto(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "N|auto",
+        CustomParser = result =>
+        {
+            var text = result.Tokens[0].Value;
+            if (text == "auto") return 0;
+            if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var value) && value is >= 1 and <= 1024) return value;
+            result.AddError($"{name} is '{text}'; it must be auto, or from 1 to 1024.");
+            return null;
+        },
+    };
+}
