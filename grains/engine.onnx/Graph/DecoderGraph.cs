@@ -68,12 +68,7 @@ internal sealed class DecoderGraph
     {
         _graph.Constant("cos_cache", new RotaryContent(_config.Rotary, _config.ContextLength, sine: false));
         _graph.Constant("sin_cache", new RotaryContent(_config.Rotary, _config.ContextLength, sine: true));
-        var residual = _slice.IsFirstStage ? Embedding() : GraphContract.HiddenIn;
-        var first = $"layers.{_slice.Layers.First}.input_norm";
-        var normed = _graph.Node(
-            GraphBuilder.Standard, "SimplifiedLayerNormalization", first, [residual, Vector(first + ".weight", _weights.Layers[_slice.Layers.First].InputNorm)],
-            new GraphAttribute("axis", -1), new GraphAttribute("epsilon", _config.NormEpsilon), new GraphAttribute("stash_type", 1));
-
+        var (normed, residual) = _slice.IsFirstStage ? Embedding() : Received();
         for (var layer = _slice.Layers.First; layer < _slice.Layers.End; layer++)
         {
             var weights = _weights.Layers[layer];
@@ -94,18 +89,40 @@ internal sealed class DecoderGraph
             else if (_weights.FinalNorm is { } norm)
                 (normed, residual) = AddAndNorm(GraphContract.Hidden, down, residual, norm, weights.DownBias);
             else
-                _graph.Node(GraphBuilder.Standard, "Add", GraphContract.HiddenOut, [Biased(name + "down", down, weights.DownBias is { } bias ? [bias] : null), residual]);
+                PassOn(down, residual, weights.DownBias);
         }
 
         if (_weights.Head is { } head) Product("head", Rows("head.rows", normed, GraphContract.LogitRows), head, GraphContract.Logits);
     }
 
-    private string Embedding()
+    private (string Normed, string Residual) Embedding()
     {
         // Ids of other ranks look up the row of zeros behind this rank's own, so that the sum over ranks is the looked-up row.
         var rows = _slice.Vocabulary.Count + (_slice.Ranks > 1 ? 1 : 0);
         var table = _graph.Constant("embedding.weight", new PlainContent([rows, _config.HiddenSize], _weights.Embedding!));
-        return Reduced(_graph.Node(GraphBuilder.Standard, "Gather", "embedding", [table, GraphContract.TokenIds], new GraphAttribute("axis", 0)));
+        var residual = Reduced(_graph.Node(GraphBuilder.Standard, "Gather", "embedding", [table, GraphContract.TokenIds], new GraphAttribute("axis", 0)));
+        var normed = _graph.Node(
+            GraphBuilder.Standard, "SimplifiedLayerNormalization", "layers.0.input_norm", [residual, Vector("layers.0.input_norm.weight", _weights.Layers[0].InputNorm)],
+            new GraphAttribute("axis", -1), new GraphAttribute("epsilon", _config.NormEpsilon), new GraphAttribute("stash_type", 1));
+        return (normed, residual);
+    }
+
+    /// <summary>The residual stream of the stage before, and its norm.</summary>
+    private (string Normed, string Residual) Received()
+    {
+        // The operator that adds and norms inside of a stage, with nothing to add: another norm's sums have another order, and stages
+        // alone are to change no bit.
+        var nothing = _graph.Node(GraphBuilder.Standard, "Sub", "nothing", [GraphContract.HiddenIn, GraphContract.HiddenIn]);
+        var first = _slice.Layers.First;
+        return AddAndNorm($"layers.{first}.input_norm", GraphContract.HiddenIn, nothing, _weights.Layers[first].InputNorm, bias: null);
+    }
+
+    /// <summary>The residual stream for the next stage, added in the order of the operator that adds and norms inside of a stage.</summary>
+    private void PassOn(string down, string residual, TensorRange? bias)
+    {
+        var sum = bias is null ? GraphContract.HiddenOut : GraphContract.HiddenOut + ".unbiased";
+        _graph.Node(GraphBuilder.Standard, "Add", sum, [down, residual]);
+        if (bias is not null) _graph.Node(GraphBuilder.Standard, "Add", GraphContract.HiddenOut, [sum, Vector(GraphContract.HiddenOut + ".bias", bias)]);
     }
 
     /// <summary>The sum over the ranks of the stage, where there are several.</summary>

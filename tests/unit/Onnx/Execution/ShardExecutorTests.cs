@@ -1,5 +1,6 @@
 using Granary.Engine.Execution;
 using Granary.Engine.Onnx.Execution;
+using Granary.Engine.Onnx.Import;
 using Granary.Engine.Partitioning;
 using Granary.Tests.Support;
 using Granary.Tests.Unit.Onnx.Graph;
@@ -34,6 +35,21 @@ public sealed class ShardExecutorTests : IDisposable
             AssertClose([.. expected[23].Select(value => (float)value)], runner.Append(tokens[21..]), 2e-4f, name);
         }
 
+    }
+
+    /// <summary>Stages pass on what the whole model has at that place, biases included: the same bits.</summary>
+    [Theory, MemberData(nameof(Families))]
+    public void Execute_FamilyInStages_BitsOfTheWhole(string name, SyntheticShape shape, int contextLength)
+    {
+        if (shape.Layers < 2) return;
+        SyntheticModel.Write(_folder["source"], shape, seed: 23);
+        var random = new Random(6);
+        var tokens = Enumerable.Range(0, 24).Select(_ => random.Next(shape.Vocabulary)).ToArray();
+        var options = new ImportOptions { ContextLength = contextLength };
+        using var whole = new ShardedModel(_folder["source"], _folder["whole"], options, 1, 1).Open(new() { KvBlockCount = 8 });
+        using var stages = new ShardedModel(_folder["source"], _folder["stages"], options, 2, 1).Open(new() { KvBlockCount = 8 });
+
+        AssertClose(new SequenceRunner(whole).Append(tokens), new SequenceRunner(stages).Append(tokens), 0, name);
     }
 
     [Fact]
