@@ -21,6 +21,9 @@ public sealed class SummarizingExecutor(IStepExecutor inner, params int[] firstC
     /// <summary>Parts of rows that were read.</summary>
     public int Parts { get; private set; }
 
+    /// <summary>Parts of rows that were read though nobody had said so.</summary>
+    public int Surprises { get; private set; }
+
     public void Begin(StepPlan plan)
     {
         inner.Begin(plan);
@@ -49,24 +52,31 @@ public sealed class SummarizingExecutor(IStepExecutor inner, params int[] firstC
 
     private sealed class Output(SummarizingExecutor owner, StepPlan plan, StepOutput whole) : StepOutput
     {
+        private readonly HashSet<int> _summarized = [];
+        private readonly HashSet<(int Row, int First, int Count)> _expected = [];
+
         public override Span<float> Hidden => whole.Hidden;
+
+        public override void Expect(int row, int first, int count) => _expected.Add((row, first, count));
 
         public override Span<float> Logits(int row)
         {
-            if (plan.RowTemperatures[row] != RowWants.Whole) owner.WholeRows++;
+            if (plan.RowTemperatures[row] == RowWants.Whole) return whole.Logits(row);
+            owner.WholeRows++;
             return whole.Logits(row);
         }
 
         public override ReadOnlySpan<float> Columns(int row, int first, int count)
         {
             owner.Parts++;
+            if (!_expected.Contains((row, first, count))) owner.Surprises++;
             return whole.Columns(row, first, count).ToArray();
         }
 
         public override RowSummary? Summary(int row)
         {
             if (plan.RowTemperatures[row] == RowWants.Whole) return null;
-            owner.Summaries++;
+            if (_summarized.Add(row)) owner.Summaries++;
             return owner.Summarize(whole.Logits(row), plan.RowTemperatures[row]);
         }
     }

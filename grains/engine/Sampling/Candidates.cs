@@ -29,8 +29,8 @@ internal sealed class Candidates(int vocabularySize)
         foreach (var depth in depths)
         {
             Gather(row, max - depth * filters.Temperature, max, filters.Scale);
-            var enough = filters.K > 0 ? _count >= filters.K
-                : filters.NeedTotal ? Reach(Target(filters, total))
+            var enough = filters.NeedTotal ? Reach(Target(filters, total))
+                : filters.K > 0 ? _count >= filters.K
                 : MathF.Exp(-depth) < 0.5f * filters.MinP;
             if (enough) return Draw(total, filters, uniform);
         }

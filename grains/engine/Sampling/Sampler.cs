@@ -29,6 +29,24 @@ internal sealed class Sampler(int vocabularySize)
         return parameters.TopK <= RowSummary.MaxCandidates ? parameters.Temperature : RowWants.Whole;
     }
 
+    /// <summary>Lets the step's output fetch what <see cref="Sample(StepOutput, int, SamplingParameters, ReadOnlySpan{int}, ReadOnlySpan{int}, int, int)"/> will ask for beyond a summary, as far as that is known.</summary>
+    /// <param name="generated">Tokens generated so far.</param>
+    public void Expect(StepOutput step, int logitRow, SamplingParameters parameters, int generated, int choice)
+    {
+        if (WantOf(parameters, generated) is RowWants.Whole or RowWants.Highest) return;
+        var filters = DrawFilters.Of(parameters, vocabularySize);
+        if (!filters.KeepAll || step.Summary(logitRow) is not { BestColumn: >= 0 } summary || !float.IsFinite(summary.Best)) return;
+
+        if (summary.BlockCount == 0)
+        {
+            step.Expect(logitRow, 0, vocabularySize);
+            return;
+        }
+
+        var (first, count) = ColumnsOf(FindBlock(summary, filters, Philox.Uniform(parameters.Seed, choice, generated), out _));
+        step.Expect(logitRow, first, count);
+    }
+
     /// <summary>Chooses from a summary where there is one and it suffices, and from the row where not: the same token either way.</summary>
     /// <param name="logitRow">In the step's output.</param>
     /// <inheritdoc cref="Sample(Span{float}, SamplingParameters, ReadOnlySpan{int}, ReadOnlySpan{int}, int, int)"/>
@@ -90,8 +108,8 @@ internal sealed class Sampler(int vocabularySize)
         if (!filters.KeepAll) return _candidates.Draw(logits, max, total, filters, uniform);
 
         var block = FindBlock(_blockMaxima, _blockSums, max, filters.Scale, uniform * total, out var rest);
-        var start = block * RowMath.BlockColumns;
-        return start + DrawFromBlock(logits.Slice(start, Math.Min(RowMath.BlockColumns, logits.Length - start)), _blockMaxima[block], filters.Scale, rest);
+        var (first, count) = ColumnsOf(block);
+        return first + DrawFromBlock(logits.Slice(first, count), _blockMaxima[block], filters.Scale, rest);
     }
 
     /// <returns>Null when the summary does not tell.</returns>
@@ -101,13 +119,25 @@ internal sealed class Sampler(int vocabularySize)
         if (!filters.KeepAll && !filters.NeedTotal) return _candidates.TryDraw(summary, 0, filters, uniform);
         if (summary.BlockCount == 0) return null;
 
-        var total = RowMath.Total(summary.BlockMaxima, summary.BlockSums, summary.Best, filters.Scale);
-        if (!filters.KeepAll) return _candidates.TryDraw(summary, total, filters, uniform);
+        if (!filters.KeepAll)
+        {
+            var total = RowMath.Total(summary.BlockMaxima, summary.BlockSums, summary.Best, filters.Scale);
+            return _candidates.TryDraw(summary, total, filters, uniform);
+        }
 
-        var block = FindBlock(summary.BlockMaxima, summary.BlockSums, summary.Best, filters.Scale, uniform * total, out var rest);
-        var start = block * RowMath.BlockColumns;
-        var columns = step.Columns(logitRow, start, Math.Min(RowMath.BlockColumns, vocabularySize - start));
-        return start + DrawFromBlock(columns, summary.BlockMaxima[block], filters.Scale, rest);
+        var block = FindBlock(summary, filters, uniform, out var rest);
+        var (first, count) = ColumnsOf(block);
+        var max = summary.BlockMaxima[block];
+        return first + DrawFromBlock(step.Columns(logitRow, first, count), max, filters.Scale, rest);
+    }
+
+    private (int First, int Count) ColumnsOf(int block) =>
+        (block * RowMath.BlockColumns, Math.Min(RowMath.BlockColumns, vocabularySize - block * RowMath.BlockColumns));
+
+    private static int FindBlock(RowSummary summary, DrawFilters filters, double uniform, out double rest)
+    {
+        var total = RowMath.Total(summary.BlockMaxima, summary.BlockSums, summary.Best, filters.Scale);
+        return FindBlock(summary.BlockMaxima, summary.BlockSums, summary.Best, filters.Scale, uniform * total, out rest);
     }
 
     /// <param name="rest">What is left of the target in the block, by the block's own weights.</param>

@@ -163,6 +163,8 @@ public sealed class RowSummaryTests
         for (var i = 0; i < requests.Length; i++)
             Assert.Equal(await EngineHarness.Alone(requests[i], device with { StepsInFlight = 1 }), EngineHarness.Ids(results[i]));
         Assert.Equal(20 * requests.Count(request => Sampler.WantOf(request.Sampling, 0) != RowWants.Whole), executor.Summaries);
+        Assert.True(executor.Parts > 0, "No request drew from all columns.");
+        Assert.Equal(0, executor.Surprises);
         Assert.True(executor.WholeRows < executor.Summaries / 2, $"{executor.WholeRows} rows of {executor.Summaries} were fetched whole.");
     }
 
