@@ -175,6 +175,26 @@ public sealed class PartitionedReplicaTests
     }
 
     [Fact]
+    public async Task ShardsSilo_Stops_RunningSequencesEndFirst()
+    {
+        await using var cluster = await ShardingCluster.StartAsync(3, cores: 2);
+        var first = (await cluster.ModelGrain.DeployAsync(ShardingCluster.Spec(2, 1, 1, "Silo_1/cpu", "Silo_2/cpu"))).Replicas[0].Replica;
+        var other = first.ReplicaId.StartsWith("Silo_1/", StringComparison.Ordinal) ? "Silo_2" : "Silo_1";
+        var request = GrainsFixture.Request(ShardingCluster.Model, [1, 2, 3], maxTokens: 40);
+        var chunks = new List<TokenChunk>();
+        Task? stopping = null;
+
+        await foreach (var chunk in cluster.Client.GenerateAsync(request))
+        {
+            chunks.Add(chunk);
+            if (chunks.Count == 2) stopping = cluster.StopAsync(other);
+        }
+
+        await stopping!;
+        Assert.Equal(await GrainsFixture.RunAloneAsync(request), chunks.Select(chunk => chunk.TokenId));
+    }
+
+    [Fact]
     public async Task ControlPlane_IsLost_RepeatedDeploymentFindsTheLivingReplica()
     {
         await using var cluster = await ShardingCluster.StartAsync(3, cores: 2);
