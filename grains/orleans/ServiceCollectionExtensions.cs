@@ -1,6 +1,7 @@
 using Granary.Grains.Cluster;
 using Granary.Grains.Models;
 using Granary.Grains.Placement;
+using Granary.Grains.Replicas;
 using Granary.Grains.Sessions;
 using Granary.Grains.Workers;
 using Microsoft.Extensions.DependencyInjection;
@@ -35,6 +36,7 @@ public static class GranaryGrainsExtensions
         services.AddHostedService(provider => provider.GetRequiredService<EngineHost>());
         services.AddHostedService<ShardDrain>();
         services.AddHostedService<InventoryReporter>();
+        services.TryAddSingleton<ReplicaReaders>();
         services.TryAddSingleton<StoredResponseMemory>();
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
         services.AddOptions<ShardHostOptions>().ValidateOnStart();

@@ -75,7 +75,7 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
         life.Executor.Hold();
         var request = GrainsFixture.Request(name, [1, 2], maxTokens: 40);
         var epoch = await fixture.EpochAsync(name, 1);
-        var stream = GrainsFixture.ReadAsync(fixture.Replica(name, 1).GenerateAsync(request, epoch));
+        var stream = GrainsFixture.ReadAsync(fixture.GenerateAsync(name, 1, request, epoch));
         await life.Executor.StepReached(next).WaitAsync(GrainsFixture.Patience);
 
         var deploying = fixture.Model(name).DeployAsync(fixture.Spec(1));
