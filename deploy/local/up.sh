@@ -103,6 +103,7 @@ until [ "$(redis-cli -p "$redis_port" ping 2> /dev/null)" = PONG ]; do
 done
 echo "Redis: 127.0.0.1:$redis_port"
 
+head -c 32 /dev/urandom | base64 > "$folder/secret" # The folder is the user's alone.
 threads=$(($(nproc) / count))
 [ "$threads" -eq 0 ] && threads=1
 for ((n = 1; n <= count; n++)); do
@@ -118,6 +119,7 @@ for ((n = 1; n <= count; n++)); do
     fi
     Granary__Cluster__Redis=127.0.0.1:$redis_port Granary__Cluster__ClusterId=local-$$ Granary__Cluster__SiloName=silo-$n \
         Granary__Cluster__SiloPort=$silo_port Granary__Cluster__GatewayPort=$gateway_port \
+        Granary__Links__Endpoint=unix:$folder/links-$n Granary__Links__SecretFile=$folder/secret \
         dotnet "$silo" --urls "$listen" --threads "$threads" "$@" > "$folder/silo-$n.log" 2>&1 &
     silos+=($!)
 done

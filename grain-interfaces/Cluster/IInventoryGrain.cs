@@ -23,7 +23,7 @@ public interface IInventoryGrain : IGrainWithIntegerKey
     Task WithdrawAsync(string silo, CancellationToken cancellationToken = default);
 
     /// <summary>The workers that have reported lately, by key in ordinal order.</summary>
-    /// <remarks>Answers once every silo of the cluster has reported, or after one period.</remarks>
+    /// <remarks>Answers once every silo of the cluster has reported, or after two periods.</remarks>
     [AlwaysInterleave, ResponseTimeout("00:00:15"), Alias("workers")]
     Task<WorkerReport[]> GetWorkersAsync(CancellationToken cancellationToken = default);
 }

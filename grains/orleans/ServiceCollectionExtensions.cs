@@ -31,9 +31,10 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<LocalWorker>();
         services.TryAddSingleton<ReplicaPlanner>();
         services.AddPlacementDirector<HomePlacement, HomeDirector>();
-        // They stop in reverse order: nothing new is planned here, then engines end, then the shards beneath them.
+        // They stop in reverse order: nothing new is planned here, then replicas with a shard here end, then engines, then the shards beneath them.
         services.AddHostedService(provider => provider.GetRequiredService<ShardHost>());
         services.AddHostedService(provider => provider.GetRequiredService<EngineHost>());
+        services.AddHostedService<ShardDrain>();
         services.AddHostedService<InventoryReporter>();
         services.TryAddSingleton<ReplicaReaders>();
         services.TryAddSingleton<StoredResponseMemory>();

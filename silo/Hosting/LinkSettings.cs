@@ -3,6 +3,7 @@ using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Granary.Sharding.Links;
 using Microsoft.Extensions.Options;
+using LinkOptions = Granary.Sharding.Links.LinkOptions;
 
 namespace Granary.Silo.Hosting;
 

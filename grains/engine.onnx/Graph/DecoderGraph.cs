@@ -20,19 +20,28 @@ internal sealed class DecoderGraph
     private readonly ShardSlice _slice;
     private readonly DecoderWeights _weights;
     private readonly WeightFormat _format;
+    private readonly bool _isCuda;
+    private readonly OnnxElementType _type;
 
-    private DecoderGraph(ModelConfiguration config, ShardSlice slice, DecoderWeights weights, WeightFormat format)
+    private DecoderGraph(ModelConfiguration config, ShardSlice slice, DecoderWeights weights, ImportOptions options)
     {
         _graph = new GraphBuilder(config.Architecture, ModelDescription.WeightsFileName);
         _config = config;
         _slice = slice;
         _weights = weights;
-        _format = format;
+        _format = options.Weights;
+        _isCuda = options.Target != ModelTarget.Cpu;
+        _type = options.Target switch
+        {
+            ModelTarget.CudaFloat16 => OnnxElementType.Float16,
+            ModelTarget.CudaBFloat16 => OnnxElementType.BFloat16,
+            _ => OnnxElementType.Float,
+        };
     }
 
-    public static GraphBuilder Build(ModelConfiguration config, ShardSlice slice, DecoderWeights weights, WeightFormat format)
+    public static GraphBuilder Build(ModelConfiguration config, ShardSlice slice, DecoderWeights weights, ImportOptions options)
     {
-        var graph = new DecoderGraph(config, slice, weights, format);
+        var graph = new DecoderGraph(config, slice, weights, options);
         graph.Border();
         graph.Body();
         return graph._graph;
@@ -45,6 +54,12 @@ internal sealed class DecoderGraph
         _graph.Input(GraphContract.CumulativeSequenceLength, OnnxElementType.Int32, "sequences_plus_one");
         _graph.Input(GraphContract.PastSequenceLengths, OnnxElementType.Int32, "sequences");
         _graph.Input(GraphContract.BlockTable, OnnxElementType.Int32, "sequences", "blocks_per_sequence");
+        if (_isCuda)
+        {
+            _graph.Input(GraphContract.SlotMapping, OnnxElementType.Int32, "tokens");
+            _graph.Input(GraphContract.AttentionMetadata, OnnxElementType.Int32, 2);
+        }
+
         if (_slice.IsLastStage)
         {
             _graph.Input(GraphContract.HiddenRows, OnnxElementType.Int32, "hidden_rows");
@@ -57,17 +72,17 @@ internal sealed class DecoderGraph
         GraphDimension[] cache = ["blocks", "block_tokens", _slice.KvHeads.Count, _config.HeadSize];
         for (var layer = _slice.Layers.First; layer < _slice.Layers.End; layer++)
         {
-            _graph.Input(GraphContract.KeyCache(layer), OnnxElementType.Float, cache);
-            _graph.Input(GraphContract.ValueCache(layer), OnnxElementType.Float, cache);
-            _graph.Output(GraphContract.KeyCacheOut(layer), OnnxElementType.Float, cache);
-            _graph.Output(GraphContract.ValueCacheOut(layer), OnnxElementType.Float, cache);
+            _graph.Input(GraphContract.KeyCache(layer), _type, cache);
+            _graph.Input(GraphContract.ValueCache(layer), _type, cache);
+            _graph.Output(GraphContract.KeyCacheOut(layer), _type, cache);
+            _graph.Output(GraphContract.ValueCacheOut(layer), _type, cache);
         }
     }
 
     private void Body()
     {
-        _graph.Constant("cos_cache", new RotaryContent(_config.Rotary, _config.ContextLength, sine: false));
-        _graph.Constant("sin_cache", new RotaryContent(_config.Rotary, _config.ContextLength, sine: true));
+        _graph.Constant("cos_cache", new RotaryContent(_type, _config.Rotary, _config.ContextLength, sine: false));
+        _graph.Constant("sin_cache", new RotaryContent(_type, _config.Rotary, _config.ContextLength, sine: true));
         var (normed, residual) = _slice.IsFirstStage ? Embedding() : Received();
         for (var layer = _slice.Layers.First; layer < _slice.Layers.End; layer++)
         {
@@ -87,19 +102,31 @@ internal sealed class DecoderGraph
             if (layer + 1 < _slice.Layers.End)
                 (normed, residual) = AddAndNorm($"layers.{layer + 1}.input_norm", down, residual, _weights.Layers[layer + 1].InputNorm, weights.DownBias);
             else if (_weights.FinalNorm is { } norm)
-                (normed, residual) = AddAndNorm(GraphContract.Hidden, down, residual, norm, weights.DownBias);
+                (normed, residual) = AddAndNorm(Inner(GraphContract.Hidden), down, residual, norm, weights.DownBias);
             else
                 PassOn(down, residual, weights.DownBias);
         }
 
-        if (_weights.Head is { } head) Product("head", Rows("head.rows", normed, GraphContract.LogitRows), head, GraphContract.Logits);
+        if (_weights.Head is not { } head) return;
+        Outer(GraphContract.Hidden);
+        Product("head", Rows("head.rows", normed, GraphContract.LogitRows), head, Inner(GraphContract.Logits));
+        Outer(GraphContract.Logits);
+    }
+
+    /// <summary>What an output is called before it is float32.</summary>
+    private string Inner(string output) => _isCuda ? output + ".half" : output;
+
+    /// <summary>Makes an output float32, where it is not.</summary>
+    private void Outer(string output)
+    {
+        if (_isCuda) _graph.Node(GraphBuilder.Standard, "Cast", output, [Inner(output)], new GraphAttribute("to", (long)OnnxElementType.Float));
     }
 
     private (string Normed, string Residual) Embedding()
     {
         // Ids of other ranks look up the row of zeros behind this rank's own, so that the sum over ranks is the looked-up row.
         var rows = _slice.Vocabulary.Count + (_slice.Ranks > 1 ? 1 : 0);
-        var table = _graph.Constant("embedding.weight", new PlainContent([rows, _config.HiddenSize], _weights.Embedding!));
+        var table = _graph.Constant("embedding.weight", new PlainContent(_type, [rows, _config.HiddenSize], _weights.Embedding!));
         var residual = Reduced(_graph.Node(GraphBuilder.Standard, "Gather", "embedding", [table, GraphContract.TokenIds], new GraphAttribute("axis", 0)));
         var normed = _graph.Node(
             GraphBuilder.Standard, "SimplifiedLayerNormalization", "layers.0.input_norm", [residual, Vector("layers.0.input_norm.weight", _weights.Layers[0].InputNorm)],
@@ -112,17 +139,22 @@ internal sealed class DecoderGraph
     {
         // The operator that adds and norms inside of a stage, with nothing to add: another norm's sums have another order, and stages
         // alone are to change no bit.
-        var nothing = _graph.Node(GraphBuilder.Standard, "Sub", "nothing", [GraphContract.HiddenIn, GraphContract.HiddenIn]);
+        var received = !_isCuda
+            ? GraphContract.HiddenIn
+            : _graph.Node(GraphBuilder.Standard, "Cast", Inner(GraphContract.HiddenIn), [GraphContract.HiddenIn], new GraphAttribute("to", (long)_type));
+        var nothing = _graph.Node(GraphBuilder.Standard, "Sub", "nothing", [received, received]);
         var first = _slice.Layers.First;
-        return AddAndNorm($"layers.{first}.input_norm", GraphContract.HiddenIn, nothing, _weights.Layers[first].InputNorm, bias: null);
+        return AddAndNorm($"layers.{first}.input_norm", received, nothing, _weights.Layers[first].InputNorm, bias: null);
     }
 
     /// <summary>The residual stream for the next stage, added in the order of the operator that adds and norms inside of a stage.</summary>
     private void PassOn(string down, string residual, TensorRange? bias)
     {
-        var sum = bias is null ? GraphContract.HiddenOut : GraphContract.HiddenOut + ".unbiased";
+        var passed = Inner(GraphContract.HiddenOut);
+        var sum = bias is null ? passed : passed + ".unbiased";
         _graph.Node(GraphBuilder.Standard, "Add", sum, [down, residual]);
-        if (bias is not null) _graph.Node(GraphBuilder.Standard, "Add", GraphContract.HiddenOut, [sum, Vector(GraphContract.HiddenOut + ".bias", bias)]);
+        if (bias is not null) _graph.Node(GraphBuilder.Standard, "Add", passed, [sum, Vector(passed + ".bias", bias)]);
+        Outer(GraphContract.HiddenOut);
     }
 
     /// <summary>The sum over the ranks of the stage, where there are several.</summary>
@@ -142,14 +174,17 @@ internal sealed class DecoderGraph
             new("num_heads", _slice.Heads.Count), new("kv_num_heads", _slice.KvHeads.Count), new("scale", 0f), new("do_rotary", 1),
             new("rotary_interleaved", 0), new("local_window_size", _config.Windows[layer]), new("softcap", 0f),
         ];
-        if (weights.QueryNorm is not null && weights.KeyNorm is not null)
+        var normed = weights.QueryNorm is not null && weights.KeyNorm is not null;
+        if (normed || _isCuda) inputs.AddRange([_isCuda ? GraphContract.SlotMapping : "", ""]);
+        if (normed)
         {
-            inputs.AddRange(["", "", Vector(name + ".q_norm.weight", weights.QueryNorm), Vector(name + ".k_norm.weight", weights.KeyNorm)]);
+            inputs.AddRange([Vector(name + ".q_norm.weight", weights.QueryNorm!), Vector(name + ".k_norm.weight", weights.KeyNorm!)]);
             attributes.Add(new GraphAttribute("qk_norm_epsilon", _config.NormEpsilon));
         }
 
+        if (_isCuda) inputs.AddRange([.. normed ? (string[])[] : ["", ""], "", "", GraphContract.AttentionMetadata]);
         _graph.Node(
-            GraphContract.Domain, GraphContract.PagedAttention, name, [.. inputs],
+            _isCuda ? GraphBuilder.Microsoft : GraphContract.Domain, GraphContract.PagedAttention, name, [.. inputs],
             [name, GraphContract.KeyCacheOut(layer), GraphContract.ValueCacheOut(layer)], [.. attributes]);
         return name;
     }
@@ -184,7 +219,7 @@ internal sealed class DecoderGraph
         output ??= name;
         if (_format == WeightFormat.Float32)
         {
-            _graph.Node(GraphBuilder.Standard, "MatMul", name, [input, _graph.Constant(name + ".weight", new TransposedContent(matrix))], [output]);
+            _graph.Node(GraphBuilder.Standard, "MatMul", name, [input, _graph.Constant(name + ".weight", new TransposedContent(_type, matrix))], [output]);
             return output;
         }
 
@@ -201,5 +236,5 @@ internal sealed class DecoderGraph
     private string Biased(string name, string input, TensorRange[]? bias) =>
         bias is null ? input : _graph.Node(GraphBuilder.Standard, "Add", name + ".biased", [input, Vector(name + ".bias", bias)]);
 
-    private string Vector(string name, params TensorRange[] parts) => _graph.Constant(name, new PlainContent([parts.Sum(part => part.Count)], parts));
+    private string Vector(string name, params TensorRange[] parts) => _graph.Constant(name, new PlainContent(_type, [parts.Sum(part => part.Count)], parts));
 }

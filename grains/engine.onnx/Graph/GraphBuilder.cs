@@ -1,3 +1,5 @@
+using Granary.Engine.Onnx.Import;
+
 namespace Granary.Engine.Onnx.Graph;
 
 /// <summary>A dimension of a graph's input or output: a name or a number.</summary>
@@ -113,9 +115,21 @@ internal sealed class GraphBuilder(string name, string weightsFileName)
         foreach (var initializer in _initializers)
         {
             sink.PadTo(initializer.Offset);
-            initializer.Content.WriteTo(sink);
+            Write(initializer, sink);
             if (sink.Position != initializer.Offset + initializer.Content.ByteLength)
                 throw new InvalidOperationException($"Constant {initializer.Name} ends at {sink.Position}, expected {initializer.Offset + initializer.Content.ByteLength}.");
+        }
+    }
+
+    private static void Write(GraphInitializer initializer, TensorSink sink)
+    {
+        try
+        {
+            initializer.Content.WriteTo(sink);
+        }
+        catch (OverflowException exception)
+        {
+            throw new ModelImportException($"{initializer.Name}: {exception.Message}", exception);
         }
     }
 

@@ -22,6 +22,11 @@ namespace Granary.Engine.Onnx.Graph;
 /// the last only, every earlier one ends with <c>hidden_out</c> float [T, hidden], the residual stream behind its last layer. Layers keep
 /// their numbers in the model. Ranks: K is the rank's KV heads, logits are its columns of the vocabulary, and token_ids are rows of its
 /// embedding table: its vocabulary's rows and, behind them, one of zeros for every id that another rank holds.
+/// A graph for CUDA (<c>com.microsoft.PagedAttention</c>) computes in 16 bits, caches included, with float only at the border, and takes in addition
+/// <code>
+///          slot_mapping               int32 [T]    where each token's key and value go: block · block_tokens + place in the block
+///          attention_metadata         int32 [2]    in CPU memory: most tokens of a sequence in the step, and in all
+/// </code>
 /// Between the shape's first and last element a block's memory is the attention kernel's own: nothing else reads it.
 /// </remarks>
 public static class GraphContract
@@ -34,6 +39,8 @@ public static class GraphContract
     public const string LogitRows = "logit_rows";
     public const string Hidden = "hidden";
     public const string Logits = "logits";
+    public const string SlotMapping = "slot_mapping";
+    public const string AttentionMetadata = "attention_metadata";
     public const string HiddenIn = "hidden_in";
     public const string HiddenOut = "hidden_out";
 

@@ -1,3 +1,7 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using Granary.Engine.Onnx.Import.Safetensors;
+
 namespace Granary.Engine.Onnx.Graph;
 
 /// <summary>ONNX's numbers for the element types that our graphs use.</summary>
@@ -6,6 +10,8 @@ internal enum OnnxElementType
     Float = 1,
     UInt8 = 2,
     Int32 = 6,
+    Float16 = 10,
+    BFloat16 = 16,
 }
 
 /// <summary>A constant of a graph: shape and type are known at once, the bytes are produced when they are written.</summary>
@@ -15,7 +21,14 @@ internal abstract class TensorContent(OnnxElementType elementType, params long[]
 
     public long[] Dimensions { get; } = dimensions;
 
-    public long ByteLength => Dimensions.Aggregate(ElementType == OnnxElementType.UInt8 ? 1L : 4L, (product, dimension) => checked(product * dimension));
+    public long ByteLength => Dimensions.Aggregate(ElementBytes, (product, dimension) => checked(product * dimension));
+
+    private long ElementBytes => ElementType switch
+    {
+        OnnxElementType.UInt8 => 1,
+        OnnxElementType.Float16 or OnnxElementType.BFloat16 => 2,
+        _ => 4,
+    };
 
     /// <summary>Writes exactly <see cref="ByteLength"/> bytes, row-major, little endian.</summary>
     public abstract void WriteTo(TensorSink sink);
@@ -36,7 +49,23 @@ internal sealed class TensorSink(Stream stream, Action<long> written, Cancellati
         written(_position);
     }
 
-    public void Write(ReadOnlySpan<float> values) => Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values));
+    public void Write(ReadOnlySpan<float> values) => Write(MemoryMarshal.AsBytes(values));
+
+    /// <summary>Writes values as elements of a type: float32, or rounded to the nearest of 16 bits.</summary>
+    /// <exception cref="OverflowException">A finite value has no finite neighbour in the type.</exception>
+    public void Write(ReadOnlySpan<float> values, OnnxElementType type)
+    {
+        if (type == OnnxElementType.Float)
+        {
+            Write(values);
+            return;
+        }
+
+        var halves = ArrayPool<ushort>.Shared.Rent(values.Length);
+        FloatConversion.FromSingle(values, halves, type == OnnxElementType.BFloat16);
+        Write(MemoryMarshal.AsBytes(halves.AsSpan(0, values.Length)));
+        ArrayPool<ushort>.Shared.Return(halves);
+    }
 
     /// <summary>Writes zeros up to <paramref name="position"/>.</summary>
     public void PadTo(long position)

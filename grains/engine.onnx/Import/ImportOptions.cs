@@ -15,9 +15,25 @@ public sealed record ImportOptions
     /// </value>
     public int ContextLength { get; init; }
 
+    /// <summary>What the graph is made for.</summary>
+    public ModelTarget Target { get; init; } = ModelTarget.Cpu;
+
     /// <summary>What of the model is imported: one shard's part.</summary>
     /// <value>Default null: all of it. A part needs only those weight files of the source that hold something of it.</value>
     public ShardSlice? Slice { get; init; }
+}
+
+/// <summary>What a graph is made for: its operators, and the type of weights and activations.</summary>
+public enum ModelTarget
+{
+    /// <summary>float32 activations, weights in any <see cref="WeightFormat"/>, attention and sums over ranks by our own operators.</summary>
+    Cpu,
+
+    /// <summary>float16 throughout, attention by the runtime's operator; matrices that are not quantised, one rank.</summary>
+    CudaFloat16,
+
+    /// <summary>bfloat16 throughout, else as <see cref="CudaFloat16"/>.</summary>
+    CudaBFloat16,
 }
 
 /// <summary>What an import is doing.</summary>

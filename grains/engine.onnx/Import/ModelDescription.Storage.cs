@@ -54,6 +54,7 @@ public sealed partial record ModelDescription
         Check(nameof(ParameterCount), ParameterCount, long.MaxValue);
         if (HeadCount % KvHeadCount != 0) throw new ModelImportException($"{path}: KvHeadCount {KvHeadCount} does not divide HeadCount {HeadCount}.");
         if (!Enum.IsDefined(Weights)) throw new ModelImportException($"{path}: Weights is {Weights}, not a known format.");
+        if (!Enum.IsDefined(Target)) throw new ModelImportException($"{path}: Target is {Target}, not a known one.");
         if (Slice is not null) SliceCheck.Check(Slice, Shape, path);
         if (EosTokenIds is null || EosTokenIds.Any(id => id < 0 || id >= VocabularySize)) throw new ModelImportException($"{path}: EosTokenIds holds an id outside 0 … {VocabularySize - 1}.");
         if (Defaults is null) throw new ModelImportException($"{path}: Defaults is null.");

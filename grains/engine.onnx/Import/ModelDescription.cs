@@ -21,6 +21,9 @@ public sealed partial record ModelDescription
 
     public required WeightFormat Weights { get; init; }
 
+    /// <summary>What the graph is made for.</summary>
+    public ModelTarget Target { get; init; }
+
     public required int LayerCount { get; init; }
 
     public required int HiddenSize { get; init; }
@@ -60,7 +63,7 @@ public sealed partial record ModelDescription
         VocabularySize = VocabularySize,
         ContextLength = ContextLength,
         TiedEmbeddings = TiedEmbeddings,
-        WeightBits = Weights.Bits(),
+        WeightBits = Target.WeightBits(Weights),
     };
 
     /// <summary>Ids that end a sequence, from generation_config.json or config.json.</summary>
@@ -92,10 +95,10 @@ public enum WeightFormat
 internal static class WeightFormats
 {
     /// <summary>Bits of an element of a matrix, without its block's scale.</summary>
-    public static int Bits(this WeightFormat format) => format switch
+    public static int WeightBits(this ModelTarget target, WeightFormat format) => format switch
     {
         WeightFormat.Int8 => 8,
         WeightFormat.Int4 => 4,
-        _ => 32,
+        _ => target == ModelTarget.Cpu ? 32 : 16,
     };
 }

@@ -37,7 +37,7 @@ public static class ModelImporter
         options = SliceCheck.Checked(source, options);
         var config = ModelConfigurationReader.Read(source, options);
         var (eos, defaults) = GenerationConfiguration.Read(source, config.VocabularySize);
-        var tensors = new DecoderTensors(config, options.Slice ?? ShardSlice.Whole(config.Shape(options.Weights)));
+        var tensors = new DecoderTensors(config, options.Slice ?? ShardSlice.Whole(config.Shape(options)));
         return Describe(config, tensors.ParameterCount, options, SourceFingerprint.Compute(source, options), eos, defaults);
     }
 
@@ -48,12 +48,13 @@ public static class ModelImporter
     {
         progress?.Report(new ImportProgress(ImportPhase.Checking, 0, 0));
         if (!Enum.IsDefined(options.Weights)) throw new ModelImportException($"Weight format {options.Weights} is unknown.");
+        CheckTarget(options);
         var config = ModelConfigurationReader.Read(source, options);
         var (eos, defaults) = GenerationConfiguration.Read(source, config.VocabularySize);
-        var slice = options.Slice ?? ShardSlice.Whole(config.Shape(options.Weights));
+        var slice = options.Slice ?? ShardSlice.Whole(config.Shape(options));
         var tensors = new DecoderTensors(config, slice);
         using var checkpoint = Checkpoint.Open(source, slice.IsWhole ? null : tensors.IsNeeded);
-        var graph = DecoderGraph.Build(config, slice, new DecoderWeights(checkpoint, tensors, config, slice), options.Weights);
+        var graph = DecoderGraph.Build(config, slice, new DecoderWeights(checkpoint, tensors, config, slice), options);
         var description = Describe(config, tensors.ParameterCount, options, fingerprint, eos, defaults);
 
         using var transaction = new FolderTransaction(output);
@@ -76,6 +77,7 @@ public static class ModelImporter
         Fingerprint = fingerprint,
         Architecture = config.Architecture,
         Weights = options.Weights,
+        Target = options.Target,
         LayerCount = config.LayerCount,
         HiddenSize = config.HiddenSize,
         IntermediateSize = config.IntermediateSize,
@@ -99,6 +101,14 @@ public static class ModelImporter
             using var original = File.OpenRead(source.Path(name));
             transaction.Write(name, original.CopyTo);
         }
+    }
+
+    private static void CheckTarget(ImportOptions options)
+    {
+        if (!Enum.IsDefined(options.Target)) throw new ModelImportException($"Target {options.Target} is unknown.");
+        if (options.Target == ModelTarget.Cpu) return;
+        if (options.Weights != WeightFormat.Float32) throw new ModelImportException($"Weights is {options.Weights}; a graph for {options.Target} has its own 16 bits, quantised weights are for the CPU.");
+        if (options.Slice is { Ranks: > 1 } slice) throw new ModelImportException($"Slice.Ranks is {slice.Ranks}; a graph for {options.Target} has no sums over ranks, bounds 1 … 1.");
     }
 
     private static void CheckOutput(SourceFolder source, string output)

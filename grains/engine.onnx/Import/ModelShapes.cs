@@ -12,5 +12,5 @@ public static class ModelShapes
     public static ModelShape Read(string directory, ImportOptions options) =>
         File.Exists(Path.Combine(directory, ModelDescription.FileName))
             ? ModelDescription.Load(directory).Shape
-            : ModelConfigurationReader.Read(new SourceFolder(directory), options).Shape(options.Weights);
+            : ModelConfigurationReader.Read(new SourceFolder(directory), options).Shape(options);
 }

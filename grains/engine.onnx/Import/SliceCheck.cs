@@ -11,7 +11,7 @@ internal static class SliceCheck
     public static ImportOptions Checked(SourceFolder source, ImportOptions options)
     {
         if (options.Slice is not { } slice) return options;
-        Check(slice, ModelConfigurationReader.Read(source, options).Shape(options.Weights), nameof(ImportOptions));
+        Check(slice, ModelConfigurationReader.Read(source, options).Shape(options), nameof(ImportOptions));
         return slice.IsWhole ? options with { Slice = null } : options;
     }
 

@@ -36,7 +36,7 @@ public sealed record ShardShape(ShardSlice Slice, ExecutorShape Whole, int MaxTo
 public interface IRankReducer
 {
     /// <summary>Replaces each value by the sum over all ranks, added in the order of ranks: the same bits on every rank and in every run.</summary>
-    /// <param name="values">Row-major [rows, columns], the rank's own partial sums; in place.</param>
+    /// <param name="values">Row-major [rows, columns], the rank's own partial sums; in place. Never empty: for no rows no rank calls.</param>
     /// <param name="columns">Of a row. What a row becomes does not depend on the other rows.</param>
     /// <exception cref="StepFailedException">A rank is lost, late, or in another step; every rank gets it within a bound.</exception>
     void AllReduce(Span<float> values, int columns);

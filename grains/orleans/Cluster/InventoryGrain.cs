@@ -17,10 +17,16 @@ internal sealed class InventoryGrain(IClusterMembershipService membership, IOpti
     /// <summary>Reports in a row that may be lost.</summary>
     private const int Lives = 3;
 
+    /// <summary>Longest that a question waits for silos that have not reported: less than its caller does.</summary>
+    private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(10);
+
     private readonly Dictionary<string, (WorkerReport[] Workers, DateTimeOffset Ends)> _silos = new(StringComparer.Ordinal);
     private TaskCompletionSource _reported = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private TimeSpan Period => options.Value.ReportPeriod;
+
+    /// <summary>A period for the next report of each, and another for its way.</summary>
+    private TimeSpan Wait => Period * 2 < MaxWait ? Period * 2 : MaxWait;
 
     public Task<TimeSpan> ReportAsync(string silo, WorkerReport[] workers, CancellationToken cancellationToken = default)
     {
@@ -47,7 +53,7 @@ internal sealed class InventoryGrain(IClusterMembershipService membership, IOpti
         // A silo that died is known to the membership before its lease is over, and one that has joined before its first report.
         var active = ActiveSilos();
         var askedAt = time.GetTimestamp();
-        while (!active.IsSubsetOf(_silos.Keys) && Period - time.GetElapsedTime(askedAt) is var remaining && remaining > TimeSpan.Zero)
+        while (!active.IsSubsetOf(_silos.Keys) && Wait - time.GetElapsedTime(askedAt) is var remaining && remaining > TimeSpan.Zero)
         {
             await ((Task)_reported.Task).WaitAsync(remaining, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
             cancellationToken.ThrowIfCancellationRequested();

@@ -225,6 +225,7 @@ internal sealed partial class ModelGrain(
         {
             await FindEndedAsync(cancellationToken);
             await LoadMissingAsync(cancellationToken);
+            if (!_deployment.IsWhole) await EndStraysAsync(cancellationToken);
             await PublishAsync(cancellationToken);
             await AnnounceAsync(cancellationToken);
         }
@@ -284,6 +285,18 @@ internal sealed partial class ModelGrain(
             {
                 LogRetry(replica.Name, replica.Retry.Remaining.TotalSeconds, exception.Message);
             }
+        }
+    }
+
+    private async Task EndStraysAsync(CancellationToken cancellationToken)
+    {
+        var wanted = _replicas.Select(replica => replica.Placement?.Spec.ReplicaId).OfType<string>().ToHashSet(StringComparer.Ordinal);
+        // Those that are not placed yet may be adopted when they are.
+        if (_replicas.Exists(replica => replica.Living is null)) return;
+        foreach (var stray in await planner.FindStraysAsync(Model, wanted, cancellationToken))
+        {
+            LogStray(stray.Spec.ReplicaId);
+            await EndAsync(stray, cancellationToken);
         }
     }
 

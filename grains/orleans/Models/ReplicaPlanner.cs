@@ -38,6 +38,16 @@ internal sealed class ReplicaPlanner(IGrainFactory grains, IModelFiles files, IO
         return ToPlacement(plan, model, index, deployment);
     }
 
+    /// <summary>Lives of the model's replicas that nobody wants: they outlived whoever had planned them, and were not found when they were planned anew.</summary>
+    /// <param name="wanted">Keys of the replicas that are wanted, wherever they stand.</param>
+    public async Task<ReplicaPlacement[]> FindStraysAsync(string model, IReadOnlySet<string> wanted, CancellationToken cancellationToken) =>
+    [
+        .. from worker in await grains.GetGrain<IInventoryGrain>(0).GetWorkersAsync(cancellationToken)
+           from replica in worker.Replicas
+           where replica.Spec.Model == model && !wanted.Contains(replica.Spec.ReplicaId)
+           select new ReplicaPlacement(worker.Worker, replica.Spec),
+    ];
+
     /// <summary>Lives of the replica wherever they are; the latest first.</summary>
     private static IEnumerable<ReplicaPlacement> FindLiving(WorkerReport[] workers, string model, int index) =>
         from worker in workers

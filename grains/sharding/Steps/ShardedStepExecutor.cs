@@ -44,7 +44,7 @@ public sealed class ShardedStepExecutor : IStepExecutor
 
         _firstOfLastStage = _slices.Length - ranks;
         var window = StepWindow.Of(stages);
-        Shape = leader.Whole with { StepsInFlight = window };
+        Shape = leader.Whole with { StepsInFlight = window, Summaries = true };
         _encoder = new(Shape.KvBlockTokens, StepPlanEncoder.SlotsFor(leader.MaxSequencesPerStep));
         _slots = [.. Enumerable.Range(0, window).Select(_ => new StepSlot(Shape, _slices[_firstOfLastStage..], Fetch))];
         _readers = [.. _slices.Select((slice, i) => new Thread(() => Read(i), ReaderStackBytes) { IsBackground = true, Name = $"Granary results of {slice.Place}" })];

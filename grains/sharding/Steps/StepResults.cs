@@ -7,8 +7,8 @@ namespace Granary.Sharding.Steps;
 /// <summary>What a shard of the last stage tells the engine of a step: at once what the plan wants, and later what the engine asks for.</summary>
 /// <remarks>
 /// A result carries the hidden states if more of them are wanted than rows of logits, from rank 0 alone, and this rank's columns of each row
-/// of logits. What it does not carry is kept until as many steps have come as can be under way: until then the engine may ask for it,
-/// also while a later step runs.
+/// of logits, or a summary of them. What it does not carry is kept until as many steps have come as can be under way: until then the engine
+/// may ask for it, also while a later step runs.
 /// </remarks>
 /// <param name="executor">Of the last stage.</param>
 /// <param name="window">Steps that may be under way.</param>
@@ -17,6 +17,7 @@ internal sealed class StepResults(IShardExecutor executor, int window)
     private readonly object _gate = new();
     private readonly KeptStep[] _kept = [.. Enumerable.Range(0, window).Select(_ => new KeptStep())];
     private readonly int _columns = executor.Shape.Slice.Vocabulary.Count;
+    private RowPacker? _packer;
     private long _sent;
 
     /// <summary>Whether the hidden states of a step go along with its result; both ends must agree.</summary>
@@ -29,12 +30,15 @@ internal sealed class StepResults(IShardExecutor executor, int window)
         var slice = executor.Shape.Slice;
         var hidden = executor.Hidden;
         var logits = executor.Logits;
+        var wanted = plan.RowTemperatures.AsSpan(0, plan.LogitCount);
+        var packed = wanted.ContainsAnyExcept(RowWants.Whole);
+        var rows = packed ? (_packer ??= new(slice.Vocabulary)).Pack(logits, wanted) : MemoryMarshal.AsBytes(logits);
         var carriesHidden = CarriesHidden(plan.HiddenCount, plan.LogitCount, slice.Place.Rank);
         lock (_gate)
         {
             var first = carriesHidden ? MemoryMarshal.AsBytes(hidden) : [];
-            control.Send(FrameKind.Result, plan.Step, first, MemoryMarshal.AsBytes(logits));
-            _kept[_sent++ % window].Keep(plan.Step, carriesHidden || slice.Place.Rank > 0 ? [] : hidden, []);
+            control.Send(FrameKind.Result, plan.Step, first, rows);
+            _kept[_sent++ % window].Keep(plan.Step, carriesHidden || slice.Place.Rank > 0 ? [] : hidden, packed ? logits : []);
         }
     }
 

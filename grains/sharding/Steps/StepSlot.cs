@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Granary.Engine.Execution;
 using Granary.Engine.Partitioning;
+using Granary.Engine.Sampling;
 using Granary.Sharding.Links;
 
 namespace Granary.Sharding.Steps;
@@ -12,12 +13,17 @@ namespace Granary.Sharding.Steps;
 /// <param name="fetch">Fills what a request to a rank asks for; blocks.</param>
 internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, StepSlot.Fetch fetch) : StepOutput
 {
+    private readonly bool[] _done = new bool[ranks.Length];
+    private readonly RankRows[] _ranks = [.. ranks.Select(rank => new RankRows(rank.Vocabulary))];
+    private readonly RowSummary[] _slices = new RowSummary[ranks.Length];
+    private readonly RowSummary _merged = new();
+    private float[] _wanted = [];
+    private bool[] _hasRow = [];
     private float[] _hidden = [];
     private float[] _logits = [];
     private int _hiddenCount;
     private int _logitCount;
     private bool _hasHidden;
-    private readonly bool[] _done = new bool[ranks.Length];
 
     /// <exception cref="StepFailedException">The rank is lost.</exception>
     internal delegate void Fetch(StepSlot slot, int rank, RowRequest request, Memory<float> target);
@@ -41,8 +47,27 @@ internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, StepSlot
 
     public override Span<float> Logits(int row)
     {
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)row, (uint)_logitCount);
-        return _logits.AsSpan(row * whole.VocabularySize, whole.VocabularySize);
+        var values = RowOf(row);
+        if (!_hasRow[row]) FetchColumns(row, 0, whole.VocabularySize);
+        _hasRow[row] = true;
+        return values.Span;
+    }
+
+    public override ReadOnlySpan<float> Columns(int row, int first, int count)
+    {
+        var values = RowOf(row).Slice(first, count);
+        if (!_hasRow[row]) FetchColumns(row, first, count);
+        return values.Span;
+    }
+
+    public override RowSummary? Summary(int row)
+    {
+        RowOf(row);
+        if (_wanted[row] == RowWants.Whole) return null;
+        for (var rank = 0; rank < ranks.Length; rank++) _slices[rank] = _ranks[rank].Summaries[row];
+        if (ranks.Length == 1) return _slices[0];
+        _merged.Merge(_slices);
+        return _merged;
     }
 
     /// <summary>Makes the slot a step's, before its plan is sent.</summary>
@@ -54,7 +79,11 @@ internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, StepSlot
         (_hiddenCount, _logitCount) = (plan.HiddenCount, plan.LogitCount);
         Reserve(ref _hidden, _hiddenCount * whole.HiddenSize);
         Reserve(ref _logits, checked(_logitCount * whole.VocabularySize));
-        _hasHidden = StepResults.CarriesHidden(_hiddenCount, _logitCount, rank: 0);
+        Reserve(ref _wanted, _logitCount);
+        Reserve(ref _hasRow, _logitCount);
+        plan.RowTemperatures.AsSpan(0, _logitCount).CopyTo(_wanted);
+        for (var row = 0; row < _logitCount; row++) _hasRow[row] = _wanted[row] == RowWants.Whole;
+        _hasHidden = CarriesHidden(rank: 0);
     }
 
     /// <summary>Whether a rank's result of this step is still to come.</summary>
@@ -68,30 +97,57 @@ internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, StepSlot
     }
 
     /// <summary>Reads a rank's result, announced by a frame, to its places.</summary>
-    /// <exception cref="LinkException">It is not as long as it should be, or the link is over.</exception>
+    /// <exception cref="LinkException">It is not what it should be, or the link is over.</exception>
     public void Read(ITensorLink link, FrameHeader frame, int rank)
     {
-        var hidden = CarriesHidden(rank) ? HiddenStates.Length : 0;
         var columns = ranks[rank].Vocabulary;
-        var expected = sizeof(float) * (hidden + _logitCount * columns.Count);
-        if (frame.Length != expected)
-            throw new LinkException(LinkFailure.Corrupt, $"The result of step {Step} has {frame.Length} bytes; {expected} were expected.");
+        var wanted = _wanted.AsSpan(0, _logitCount);
+        var packed = wanted.ContainsAnyExcept(RowWants.Whole);
+        var hiddenBytes = CarriesHidden(rank) ? HiddenStates.Length * sizeof(float) : 0;
+        var mostBytes = hiddenBytes + _logitCount * (packed ? RowCodec.MostBytes(columns) : columns.Count * sizeof(float));
+        var leastBytes = packed ? hiddenBytes : mostBytes;
+        if (frame.Length < leastBytes || frame.Length > mostBytes)
+            throw new LinkException(LinkFailure.Corrupt, $"The result of step {Step} has {frame.Length} bytes; its bounds are {leastBytes} and {mostBytes}.");
 
-        if (hidden > 0) link.ReadPayload(MemoryMarshal.AsBytes(HiddenStates.Span));
-        if (columns.Count == whole.VocabularySize && _logitCount > 0)
+        if (hiddenBytes > 0) link.ReadPayload(MemoryMarshal.AsBytes(HiddenStates.Span));
+        if (packed) _ranks[rank].Read(link, frame.Length - hiddenBytes, wanted, row => ColumnsOf(row, columns).Span);
+        else ReadWhole(link, columns);
+    }
+
+    private void ReadWhole(ITensorLink link, Slice columns)
+    {
+        if (columns.Count == whole.VocabularySize)
         {
             link.ReadPayload(MemoryMarshal.AsBytes(_logits.AsSpan(0, _logitCount * columns.Count)));
             return;
         }
 
-        for (var row = 0; row < _logitCount; row++)
-            link.ReadPayload(MemoryMarshal.AsBytes(_logits.AsSpan(row * whole.VocabularySize + columns.First, columns.Count)));
+        for (var row = 0; row < _logitCount; row++) link.ReadPayload(MemoryMarshal.AsBytes(ColumnsOf(row, columns).Span));
     }
+
+    private void FetchColumns(int row, int first, int count)
+    {
+        for (var rank = 0; rank < ranks.Length; rank++)
+        {
+            var columns = ranks[rank].Vocabulary;
+            var from = Math.Max(first, columns.First);
+            var to = Math.Min(first + count, columns.End);
+            if (from < to) fetch(this, rank, new(row, from - columns.First, to - from), ColumnsOf(row, new(from, to - from)));
+        }
+    }
+
+    private Memory<float> RowOf(int row)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)row, (uint)_logitCount);
+        return ColumnsOf(row, new(0, whole.VocabularySize));
+    }
+
+    private Memory<float> ColumnsOf(int row, Slice columns) => _logits.AsMemory(row * whole.VocabularySize + columns.First, columns.Count);
 
     private bool CarriesHidden(int rank) => StepResults.CarriesHidden(_hiddenCount, _logitCount, rank);
 
-    private static void Reserve(ref float[] memory, int length)
+    private static void Reserve<T>(ref T[] memory, int length)
     {
-        if (memory.Length < length) memory = GC.AllocateUninitializedArray<float>(length);
+        if (memory.Length < length) memory = GC.AllocateUninitializedArray<T>(length);
     }
 }

@@ -108,12 +108,12 @@ public sealed class AdmissionTests(GrainsFixture fixture) : IClassFixture<Grains
         Assert.Equal(0, await fixture.BookingsAsync(model));
     }
 
-    private static int[] PromptFor(string model, int preferred, int other)
+    private int[] PromptFor(string model, int preferred, int other)
     {
         for (var first = 0; first < 256; first++)
         {
             var hash = PrefixHash.Of([first, 2, 3]);
-            if (RendezvousHash.Weight(hash, $"{model}/{preferred}") > RendezvousHash.Weight(hash, $"{model}/{other}")) return [first, 2, 3];
+            if (RendezvousHash.Weight(hash, fixture.ReplicaId(model, preferred)) > RendezvousHash.Weight(hash, fixture.ReplicaId(model, other))) return [first, 2, 3];
         }
 
         throw new InvalidOperationException("256 prompts all prefer the same replica.");

@@ -175,6 +175,26 @@ public sealed class PartitionedReplicaTests
     }
 
     [Fact]
+    public async Task ShardsSilo_Stops_RunningSequencesEndFirst()
+    {
+        await using var cluster = await ShardingCluster.StartAsync(3, cores: 2);
+        var first = (await cluster.ModelGrain.DeployAsync(ShardingCluster.Spec(2, 1, 1, "Silo_1/cpu", "Silo_2/cpu"))).Replicas[0].Replica;
+        var other = first.ReplicaId.StartsWith("Silo_1/", StringComparison.Ordinal) ? "Silo_2" : "Silo_1";
+        var request = GrainsFixture.Request(ShardingCluster.Model, [1, 2, 3], maxTokens: 40);
+        var chunks = new List<TokenChunk>();
+        Task? stopping = null;
+
+        await foreach (var chunk in cluster.Client.GenerateAsync(request))
+        {
+            chunks.Add(chunk);
+            if (chunks.Count == 2) stopping = cluster.StopAsync(other);
+        }
+
+        await stopping!;
+        Assert.Equal(await GrainsFixture.RunAloneAsync(request), chunks.Select(chunk => chunk.TokenId));
+    }
+
+    [Fact]
     public async Task ControlPlane_IsLost_RepeatedDeploymentFindsTheLivingReplica()
     {
         await using var cluster = await ShardingCluster.StartAsync(3, cores: 2);
@@ -183,10 +203,26 @@ public sealed class PartitionedReplicaTests
         var first = await cluster.Of("Silo_2").GetGrain<IModelGrain>(ShardingCluster.Model).DeployAsync(spec);
 
         cluster.Kill("Silo_2");
-        var second = await cluster.ModelGrain.DeployAsync(spec);
+        var second = await ShardingCluster.UntilAsync(() => TryDeployAsync(cluster, spec), status => status is not null);
 
-        Assert.Equal(first.Replicas, second.Replicas);
+        Assert.Equal(first.Replicas, second!.Replicas);
         Assert.Equal(2, cluster.Shards.Loaded.Length);
+    }
+
+    [Fact]
+    public async Task Replica_NobodyWants_IsEnded()
+    {
+        await using var cluster = await ShardingCluster.StartAsync(2, cores: 4, watchPeriod: TimeSpan.FromMilliseconds(50));
+        await cluster.ModelGrain.DeployAsync(ShardingCluster.Spec(stages: 2));
+        var wanted = cluster.Shards.Living;
+        // As an earlier control plane might have left it.
+        var leader = cluster.Shards.Loaded[0].Spec.Replica.Layout!.Workers[1];
+        var stray = new ReplicaSpec(GrainKeys.Replica(leader, ShardingCluster.Model, 5), ShardingCluster.Model, 1, 64, new([3, 3], 1, [leader, leader]));
+        await cluster.Grains.GetGrain<IWorkerGrain>(leader).LoadAsync(stray);
+
+        await ShardingCluster.UntilAsync(() => Task.FromResult(cluster.Shards.Living.Length), living => living == 2);
+
+        Assert.Equal(wanted, cluster.Shards.Living);
     }
 
     private static async Task<ModelStatus?> TryDeployAsync(ShardingCluster cluster, DeploymentSpec spec)

@@ -34,7 +34,7 @@ internal sealed class ShardingCluster : IAsyncDisposable
 
     public IGenerationClient Client => new GrainGenerationClient(Grains, TimeProvider.System, NullLogger<GrainGenerationClient>.Instance);
 
-    public static async Task<ShardingCluster> StartAsync(short silos, int cores, TimeSpan? reportPeriod = null)
+    public static async Task<ShardingCluster> StartAsync(short silos, int cores, TimeSpan? reportPeriod = null, TimeSpan? watchPeriod = null)
     {
         var (shards, engines) = (new ScriptedShards(), new ScriptedReplicaFactory());
         engines.Add(Model, new ScriptedModel());
@@ -47,6 +47,7 @@ internal sealed class ShardingCluster : IAsyncDisposable
             silo.Services.AddGranaryGrains();
             silo.Services.Configure<WorkerOptions>(worker => (worker.Cores, worker.MemoryBytes) = (cores, 1L << 40)); // Cores decide.
             silo.Services.Configure<ModelGrainOptions>(model => (model.RetryPause, model.MaxRetryPause) = (TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(200)));
+            if (watchPeriod is { } watch) silo.Services.Configure<ModelGrainOptions>(model => model.WatchPeriod = watch);
             silo.Services.Configure<InventoryOptions>(inventory => (inventory.ReportPeriod, inventory.Zone) = (reportPeriod ?? TimeSpan.FromMilliseconds(200), "here"));
             silo.Services.Configure<ShardHostOptions>(host => host.StatusPeriod = TimeSpan.FromMilliseconds(20));
             silo.Services.Configure<EngineHostOptions>(host => host.DrainTimeout = TimeSpan.FromSeconds(1));

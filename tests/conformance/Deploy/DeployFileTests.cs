@@ -81,12 +81,14 @@ public sealed partial class DeployFileTests(SiloFixture fixture)
         Assert.Equal(settings["Granary__Cluster__SiloPort"], ports["silo"]);
         Assert.Equal(settings["Granary__Cluster__GatewayPort"], ports["gateway"]);
         Assert.EndsWith($":{ports["http"]}", settings["ASPNETCORE_URLS"], StringComparison.Ordinal);
+        Assert.Contains(
+            $"tcp://$(POD_IP):{ports["links"]}", resources["StatefulSet/granary"].Items("spec", "template", "spec", "containers", "0", "env").Where(entry => entry.At("value") is not null).Select(entry => entry.Text("value")));
         Assert.Equal(ports["http"], resources["StatefulSet/granary"].Text("spec", "template", "metadata", "annotations", "prometheus.io/port"));
         Assert.Equal($"granary-redis:{resources["Service/granary-redis"].Text("spec", "ports", "0", "port")}", settings["Granary__Cluster__Redis"]);
         foreach (var dockerfile in DeployFiles.Named("Dockerfile*"))
         {
             var text = File.ReadAllText(dockerfile);
-            Assert.Equal([ports["http"], ports["silo"], ports["gateway"]], Expose().Match(text).Groups[1].Value.Split(' '));
+            Assert.Equal([ports["http"], ports["silo"], ports["gateway"], ports["links"]], Expose().Match(text).Groups[1].Value.Split(' '));
             Assert.Contains($"ASPNETCORE_URLS=http://0.0.0.0:{ports["http"]}\n", text, StringComparison.Ordinal);
             Assert.Contains($"/dev/tcp/127.0.0.1/{ports["http"]} ", text, StringComparison.Ordinal);
         }
@@ -95,6 +97,11 @@ public sealed partial class DeployFileTests(SiloFixture fixture)
         Assert.Equal(ports["silo"], compose.Text("x-environment", "Granary__Cluster__SiloPort"));
         Assert.Equal(ports["gateway"], compose.Text("x-environment", "Granary__Cluster__GatewayPort"));
         Assert.EndsWith($":{ports["http"]}", compose.Text("services", "gateway", "ports", "0"), StringComparison.Ordinal);
+        foreach (var silo in (string[])["gateway", "silo-2", "silo-3"])
+        {
+            var environment = compose.At("services", silo, "environment")!;
+            Assert.Equal((silo, $"tcp://{silo}:{ports["links"]}"), (environment.Text("Granary__Cluster__SiloName"), environment.Text("Granary__Links__Endpoint")));
+        }
     }
 
     [Fact]
@@ -117,9 +124,12 @@ public sealed partial class DeployFileTests(SiloFixture fixture)
         Assert.Contains($"ConfigMap/{silo.Text("containers", "0", "envFrom", "0", "configMapRef", "name")}", resources.Keys);
         var secret = silo.Items("volumes").Single(volume => volume.At("secret") is not null);
         var mount = silo.Items("containers", "0", "volumeMounts").Single(mount => mount.Text("name") == secret.Text("name")).Text("mountPath");
-        var file = resources["ConfigMap/granary"].Map("data")["Granary__Gateway__ApiKeysFile"];
-        Assert.Contains(Path.GetFileName(file), resources[$"Secret/{secret.Text("secret", "secretName")}"].Map("stringData").Keys);
-        Assert.Equal(mount, Path.GetDirectoryName(file));
+        foreach (var key in (string[])["Granary__Gateway__ApiKeysFile", "Granary__Links__SecretFile"])
+        {
+            var file = resources["ConfigMap/granary"].Map("data")[key];
+            Assert.Contains(Path.GetFileName(file), resources[$"Secret/{secret.Text("secret", "secretName")}"].Map("stringData").Keys);
+            Assert.Equal(mount, Path.GetDirectoryName(file));
+        }
 
         foreach (var service in resources.Values.Where(resource => resource.Text("kind") == "Service"))
         {

@@ -47,7 +47,7 @@ internal sealed record ModelConfiguration
     public required RotaryScaling Rotary { get; init; }
 
     /// <summary>The sizes that decide how the model can be cut.</summary>
-    public ModelShape Shape(WeightFormat weights) => new()
+    public ModelShape Shape(ImportOptions options) => new()
     {
         LayerCount = LayerCount,
         HiddenSize = HiddenSize,
@@ -58,6 +58,6 @@ internal sealed record ModelConfiguration
         VocabularySize = VocabularySize,
         ContextLength = ContextLength,
         TiedEmbeddings = TiedEmbeddings,
-        WeightBits = weights.Bits(),
+        WeightBits = options.Target.WeightBits(options.Weights),
     };
 }

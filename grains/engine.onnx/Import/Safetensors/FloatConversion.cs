@@ -4,9 +4,22 @@ using System.Runtime.Intrinsics;
 
 namespace Granary.Engine.Onnx.Import.Safetensors;
 
-/// <summary>Widens F16, BF16 and F32 bytes to float32, exactly.</summary>
+/// <summary>Widens F16, BF16 and F32 bytes to float32, exactly, and rounds float32 to 16 bits.</summary>
 internal static class FloatConversion
 {
+    /// <summary>Rounds to the nearest float16 or bfloat16, ties to even.</summary>
+    /// <exception cref="OverflowException">A finite value rounds to infinity.</exception>
+    public static void FromSingle(ReadOnlySpan<float> source, Span<ushort> destination, bool brain)
+    {
+        for (var i = 0; i < source.Length; i++)
+        {
+            var value = source[i];
+            destination[i] = brain ? ToBFloat16(value) : BitConverter.HalfToUInt16Bits((Half)value);
+            var infinite = (destination[i] & 0x7fff) == (brain ? 0x7f80 : 0x7c00);
+            if (infinite && float.IsFinite(value)) throw new OverflowException($"{value} is out of the range of {(brain ? "bfloat16" : "float16")}.");
+        }
+    }
+
     /// <param name="type">One of the weight types of <see cref="SafetensorsTypes"/>.</param>
     /// <param name="source">Little endian elements, as many as <paramref name="destination"/> takes; need not be aligned.</param>
     public static void ToSingle(string type, ReadOnlySpan<byte> source, Span<float> destination)
@@ -70,5 +83,12 @@ internal static class FloatConversion
         var value = Vector256.ConditionalSelect(Vector256.Equals(exponent, Vector256.Create(ExponentMask)), special, normal);
         value = Vector256.ConditionalSelect(Vector256.Equals(exponent, Vector256<uint>.Zero), subnormal, value);
         return (value | (half & Vector256.Create(0x8000u)) << 16).AsSingle();
+    }
+
+    private static ushort ToBFloat16(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        if (float.IsNaN(value)) return (ushort)(bits >> 16 | 0x40); // Quiet, so that dropping bits makes no infinity of it.
+        return (ushort)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
     }
 }

@@ -30,7 +30,7 @@ internal static class SourceFingerprint
     public static string Compute(SourceFolder folder, ImportOptions options)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Append(hash, FormattableString.Invariant($"granary {ModelDescription.CurrentFormatVersion} {options.Weights} {options.ContextLength} {options.Slice}"));
+        Append(hash, FormattableString.Invariant($"granary {ModelDescription.CurrentFormatVersion} {options.Weights} {options.ContextLength} {options.Target} {options.Slice}"));
         var wanted = options.Slice is { } slice ? new DecoderTensors(ModelConfigurationReader.Read(folder, options), slice) : null;
         string[] names = [ModelConfigurationReader.FileName, .. CompanionFiles, Checkpoint.IndexFileName, .. Checkpoint.FileNames(folder, wanted is null ? null : wanted.IsNeeded)];
         foreach (var name in names)

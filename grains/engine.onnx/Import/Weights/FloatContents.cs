@@ -4,9 +4,9 @@ using Granary.Engine.Onnx.Import.Configuration;
 
 namespace Granary.Engine.Onnx.Import.Weights;
 
-/// <summary>Parts of a checkpoint's tensors as float32 in their own order, one behind the other: norms, biases, the embedding table.</summary>
+/// <summary>Parts of a checkpoint's tensors in their own order, one behind the other: norms, biases, the embedding table.</summary>
 /// <remarks>Where the parts hold fewer elements than the dimensions, zeros follow.</remarks>
-internal sealed class PlainContent(long[] dimensions, params TensorRange[] parts) : TensorContent(OnnxElementType.Float, dimensions)
+internal sealed class PlainContent(OnnxElementType type, long[] dimensions, params TensorRange[] parts) : TensorContent(type, dimensions)
 {
     private const int ChunkElements = 1 << 18;
 
@@ -20,7 +20,7 @@ internal sealed class PlainContent(long[] dimensions, params TensorRange[] parts
             {
                 var chunk = buffer.AsSpan(0, (int)Math.Min(ChunkElements, part.Count - first));
                 part.Tensor.Read(part.First + first, chunk);
-                sink.Write(chunk);
+                sink.Write(chunk, ElementType);
             }
         }
 
@@ -30,12 +30,12 @@ internal sealed class PlainContent(long[] dimensions, params TensorRange[] parts
     }
 }
 
-/// <summary>A matrix as float32 [inputs, outputs]: the order that MatMul takes its right side in.</summary>
+/// <summary>A matrix as [inputs, outputs]: the order that MatMul takes its right side in.</summary>
 /// <remarks>
 /// Works in bands of input columns: a band of all outputs is gathered in memory and written in one go. Within a band, tiles of
 /// a few source rows stay in the first cache while they are turned.
 /// </remarks>
-internal sealed class TransposedContent(MatrixSource source) : TensorContent(OnnxElementType.Float, source.Columns, source.Rows)
+internal sealed class TransposedContent(OnnxElementType type, MatrixSource source) : TensorContent(type, source.Columns, source.Rows)
 {
     private const int BandElements = 1 << 22;
     private const int TileRows = 16;
@@ -51,7 +51,7 @@ internal sealed class TransposedContent(MatrixSource source) : TensorContent(Onn
         {
             var width = (int)Math.Min(bandColumns, source.Columns - column);
             for (var row = 0; row < rows; row += TileRows) Turn(column, row, Math.Min(TileRows, rows - row), width, tile, band);
-            sink.Write(band.AsSpan(0, width * rows));
+            sink.Write(band.AsSpan(0, width * rows), ElementType);
         }
 
         ArrayPool<float>.Shared.Return(tile);
@@ -71,8 +71,8 @@ internal sealed class TransposedContent(MatrixSource source) : TensorContent(Onn
 }
 
 /// <summary>cos or sin of all positions [positions, rotary / 2].</summary>
-internal sealed class RotaryContent(RotaryScaling rotary, int positions, bool sine)
-    : TensorContent(OnnxElementType.Float, positions, rotary.InverseFrequencies.Length)
+internal sealed class RotaryContent(OnnxElementType type, RotaryScaling rotary, int positions, bool sine)
+    : TensorContent(type, positions, rotary.InverseFrequencies.Length)
 {
     private const int ChunkPositions = 1024;
 
@@ -84,7 +84,7 @@ internal sealed class RotaryContent(RotaryScaling rotary, int positions, bool si
         {
             var chunk = buffer.AsSpan(0, Math.Min(ChunkPositions, positions - first) * width);
             rotary.Fill(first, chunk, sine);
-            sink.Write(chunk);
+            sink.Write(chunk, ElementType);
         }
     }
 }

@@ -59,7 +59,7 @@ public sealed class WeightConversionTests
         using var checkpoint = Checkpoint.Open(new SourceFolder(folder.Path));
         var stream = new MemoryStream();
 
-        new TransposedContent(new MatrixSource(new MatrixRange(checkpoint.Tensors["m"], 0, outputs, 0, inputs))).WriteTo(new TensorSink(stream, _ => { }, CancellationToken.None));
+        new TransposedContent(OnnxElementType.Float, new MatrixSource(new MatrixRange(checkpoint.Tensors["m"], 0, outputs, 0, inputs))).WriteTo(new TensorSink(stream, _ => { }, CancellationToken.None));
 
         var turned = MemoryMarshal.Cast<byte, float>(stream.ToArray());
         Assert.Equal(values.Length, turned.Length);

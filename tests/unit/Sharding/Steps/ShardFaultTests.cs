@@ -57,7 +57,7 @@ public sealed class ShardFaultTests
     [Theory, MemberData(nameof(Places))]
     public async Task Generate_ShardFrozen_FailsAll(string scheme, int shard)
     {
-        var (setup, engine, reads) = await StartBusy(scheme);
+        var (setup, engine, reads) = await StartBusy(scheme, silence: TimeSpan.FromSeconds(2));
         await using (setup)
         {
             Assert.Equal(3, setup.Transports[shard].Freeze(_ => true));
@@ -165,9 +165,9 @@ public sealed class ShardFaultTests
     }
 
     /// <summary>A replica of two stages and two ranks that has begun to generate eight sequences without end.</summary>
-    private static async Task<(ShardSetup Setup, InferenceEngine Engine, Task<List<GeneratedToken>>[] Reads)> StartBusy(string scheme)
+    private static async Task<(ShardSetup Setup, InferenceEngine Engine, Task<List<GeneratedToken>>[] Reads)> StartBusy(string scheme, TimeSpan? silence = null)
     {
-        var setup = await ShardSetup.StartAsync(Model, scheme, 2, 2);
+        var setup = await ShardSetup.StartAsync(Model, scheme, 2, 2, silence);
         var engine = InferenceEngine.Start(new(), setup.Cluster.Executor);
         var handles = Enumerable.Range(0, 8).Select(i => engine.Submit(EngineHarness.Request([i, 2, 3], 1000, seed: (ulong)i))).ToArray();
         foreach (var handle in handles) Assert.True(await handle.WaitToReadAsync().AsTask().WaitAsync(EngineHarness.Patience));

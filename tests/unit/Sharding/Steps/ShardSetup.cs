@@ -7,11 +7,17 @@ namespace Granary.Tests.Unit.Sharding.Steps;
 /// <summary>A replica of simulated shards over faulty links.</summary>
 internal sealed class ShardSetup : IAsyncDisposable
 {
-    public static readonly LinkOptions Options = new() { ClusterSecret = new byte[32] };
+    /// <summary>Longer than a crowded machine keeps a thread from running.</summary>
+    private static readonly TimeSpan LongSilence = TimeSpan.FromSeconds(30);
 
     private readonly TemporaryFolder _folder = new();
 
-    private ShardSetup(int shards) => Transports = [.. Enumerable.Range(0, shards + 1).Select(_ => new FaultyTransport(Options, TimeProvider.System))];
+    private ShardSetup(int shards, TimeSpan silence)
+    {
+        var options = new LinkOptions { ClusterSecret = new byte[32], SilenceLimit = silence };
+        Transports = [.. Enumerable.Range(0, shards + 1).Select(_ => new FaultyTransport(options, TimeProvider.System))];
+    }
+
 
     /// <summary>Of each shard, and the engine's: as if each were in a process of its own.</summary>
     public FaultyTransport[] Transports { get; }
@@ -21,9 +27,10 @@ internal sealed class ShardSetup : IAsyncDisposable
     public IEnumerable<SimulatedShard> Shards => Cluster.Shards.Cast<SimulatedShard>();
 
     /// <param name="scheme">Of the links: memory or unix.</param>
-    public static async Task<ShardSetup> StartAsync(SimulatedModel model, string scheme, int stages, int ranks)
+    /// <param name="silence">After how long a silent peer is given up.</param>
+    public static async Task<ShardSetup> StartAsync(SimulatedModel model, string scheme, int stages, int ranks, TimeSpan? silence = null)
     {
-        var setup = new ShardSetup(stages * ranks);
+        var setup = new ShardSetup(stages * ranks, silence ?? LongSilence);
         var name = Guid.NewGuid().ToString("N");
         setup.Cluster = await ShardCluster.StartAsync(
             model.Cut(stages, ranks), (slice, reducer) => new SimulatedShard(model, slice, stages, reducer), n => setup.Transports[n],
