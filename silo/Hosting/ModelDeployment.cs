@@ -26,6 +26,25 @@ internal sealed partial class ModelDeployment(
     /// <summary>Completes when every model is deployed, or faults with the first error.</summary>
     public Task Completed => _completed.Task;
 
+    /// <summary>Where the process is a cluster of several silos, its models are ended before the first of them stops: none is planned again on what is left.</summary>
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        if (ExecuteTask is null or { IsCompleted: true }) return;
+        await base.StopAsync(cancellationToken);
+        if (place.Group.Count == 1) return;
+        foreach (var model in catalog.Names)
+        {
+            try
+            {
+                await grains.GetGrain<IModelGrain>(model).DeployAsync(Spec() with { Replicas = 0 }, cancellationToken).WaitAsync(cancellationToken);
+            }
+            catch (Exception exception)
+            {
+                LogNotEnded(model, exception); // Its engines and shards end with their silos.
+            }
+        }
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         try
@@ -115,6 +134,9 @@ internal sealed partial class ModelDeployment(
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Model {Model} could not be deployed again.")]
     private partial void LogNotRepeated(string model, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Model {Model} was not ended before the silos stop.")]
+    private partial void LogNotEnded(string model, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Deployment failed.")]
     private partial void LogFailed(Exception exception);

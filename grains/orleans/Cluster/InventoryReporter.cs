@@ -26,6 +26,7 @@ internal sealed partial class InventoryReporter(
     {
         engines.Changed -= OnChanged;
         shards.Changed -= OnChanged;
+        if (ExecuteTask is null or { IsCompleted: true }) return; // It has been told, or there was nothing to tell.
         await base.StopAsync(cancellationToken);
         try
         {

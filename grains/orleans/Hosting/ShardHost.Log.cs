@@ -16,8 +16,8 @@ public sealed partial class ShardHost
     [LoggerMessage(Level = LogLevel.Information, Message = "Shard {Shard}, epoch {Epoch}, was ended.")]
     private partial void LogEnded(string shard, long epoch);
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "Shard {Shard}, epoch {Epoch}, failed.")]
-    private partial void LogFailed(string shard, long epoch, Exception exception);
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Shard {Shard}, epoch {Epoch}, ended with its replica: {Reason}")]
+    private partial void LogFailed(string shard, long epoch, string reason);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Shard {Shard}, epoch {Epoch}, could not be disposed.")]
     private partial void LogDisposeFailed(string shard, long epoch, Exception exception);

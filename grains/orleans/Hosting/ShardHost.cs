@@ -176,7 +176,7 @@ public sealed partial class ShardHost(IShardFactory factory, IOptions<ShardHostO
             var failure = shard.Ended.IsCompleted ? await shard.Ended.ConfigureAwait(false) : null;
             slot.End();
             if (failure is null) LogEnded(key, slot.Spec.Epoch);
-            else LogFailed(key, slot.Spec.Epoch, failure);
+            else LogFailed(key, slot.Spec.Epoch, failure.Message);
             try
             {
                 await shard.DisposeAsync().ConfigureAwait(false);
