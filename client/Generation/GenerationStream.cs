@@ -1,23 +1,22 @@
-using System.Runtime.CompilerServices;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Routing;
 
 namespace Granary.Client;
 
 /// <summary>The tokens of one ticket. Disposing it ends the generation and gives the booking back.</summary>
-internal sealed class GenerationStream(Booking booking, IAsyncEnumerator<TokenChunk> chunks) : IAsyncDisposable
+internal sealed class GenerationStream(Booking booking, TokenStream tokens) : IAsyncDisposable
 {
     private bool _first; // The first chunk was fetched and not taken.
     private bool _ended; // Or it turned out that there is none.
 
     public Ticket Ticket => booking.Ticket;
 
-    public TokenChunk Current => chunks.Current;
+    public TokenChunk Current => tokens.Current;
 
     /// <summary>Waits until the replica has answered; its errors come unchanged.</summary>
     public async Task FetchFirstAsync()
     {
-        _first = await chunks.MoveNextAsync();
+        _first = await tokens.MoveNextAsync();
         _ended = !_first;
     }
 
@@ -25,7 +24,7 @@ internal sealed class GenerationStream(Booking booking, IAsyncEnumerator<TokenCh
     public ValueTask<bool> MoveNextAsync()
     {
         if (_ended) return new(false);
-        if (!_first) return FetchAsync();
+        if (!_first) return tokens.MoveNextAsync();
         _first = false;
         return new(true);
     }
@@ -34,25 +33,11 @@ internal sealed class GenerationStream(Booking booking, IAsyncEnumerator<TokenCh
     {
         try
         {
-            await chunks.DisposeAsync();
+            await tokens.DisposeAsync();
         }
         finally
         {
             await booking.DisposeAsync();
-        }
-    }
-
-    // Waits once for every token: the box of each wait goes back to a pool.
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<bool> FetchAsync()
-    {
-        try
-        {
-            return await chunks.MoveNextAsync().ConfigureAwait(false);
-        }
-        catch (Exception exception) when (StreamErrors.ToContract(exception, Ticket.Replica) is { } typed)
-        {
-            throw typed;
         }
     }
 }

@@ -19,6 +19,7 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
     private static readonly TimeSpan DeadlineGrace = TimeSpan.FromSeconds(1);
 
     private readonly TicketedCall _calls = new(grains, logger);
+    private readonly ReplicaConnections _connections = new(grains, time);
 
     public async IAsyncEnumerable<TokenChunk> GenerateAsync(
         GenerateRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
@@ -108,9 +109,18 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
 
         async Task<GenerationStream> AskAsync(Booking booking)
         {
-            var life = booking.Ticket.Replica;
-            var chunks = grains.GetGrain<IReplicaGrain>(life.ReplicaId).GenerateAsync(request, life.Epoch, cancellationToken);
-            var stream = new GenerationStream(booking, chunks.GetAsyncEnumerator(cancellationToken));
+            TokenStream tokens;
+            try
+            {
+                tokens = await _connections.SubmitAsync(booking.Ticket.Replica, request, cancellationToken);
+            }
+            catch
+            {
+                await booking.DisposeAsync();
+                throw;
+            }
+
+            var stream = new GenerationStream(booking, tokens);
             try
             {
                 await stream.FetchFirstAsync();

@@ -15,7 +15,7 @@ internal static class StreamErrors
     public static GranaryException? ToContract(Exception exception, ReplicaLife replica) => exception switch
     {
         EpochMismatchException => new ModelNotReadyException($"Replica '{replica.ReplicaId}' has begun another life: {exception.Message}", TimeSpan.FromSeconds(1)),
-        OrleansException or EnumerationAbortedException or TimeoutException =>
+        OrleansException or UnknownReaderException or TimeoutException =>
             new ReplicaFailedException($"Replica '{replica.ReplicaId}', epoch {replica.Epoch}, was lost: {exception.GetType().Name}: {exception.Message}"),
         _ => null,
     };

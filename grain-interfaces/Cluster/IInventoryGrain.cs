@@ -1,81 +1,29 @@
-using Granary.GrainInterfaces.Replicas;
-using Granary.GrainInterfaces.Routing;
 using Orleans;
 using Orleans.Concurrency;
 
 namespace Granary.GrainInterfaces.Cluster;
 
 /// <summary>The workers of the cluster, as their silos report them. Key: 0.</summary>
-/// <remarks>Soft state: every silo reports each few seconds, so a new activation knows all of them within one period, and who is silent is forgotten.</remarks>
+/// <remarks>
+/// Soft state: every silo reports each few seconds, so a new activation knows all of them within one period. Who is silent, or no member
+/// of the cluster any more, is left out.
+/// </remarks>
 [Alias("granary.inventory")]
 public interface IInventoryGrain : IGrainWithIntegerKey
 {
-    /// <summary>A silo tells what its workers are and do.</summary>
+    /// <summary>A silo tells what its workers are and do; what it told before is replaced.</summary>
+    /// <param name="silo">Its name; that of every worker in <paramref name="workers"/>.</param>
     /// <returns>When to report again at the latest.</returns>
+    /// <exception cref="Errors.RequestRefusedException">The report names another silo, or there are too many workers.</exception>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("report")]
-    Task<TimeSpan> ReportAsync(WorkerReport[] workers, CancellationToken cancellationToken = default);
+    Task<TimeSpan> ReportAsync(string silo, WorkerReport[] workers, CancellationToken cancellationToken = default);
 
     /// <summary>A silo that stops takes its workers out at once.</summary>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("withdraw")]
     Task WithdrawAsync(string silo, CancellationToken cancellationToken = default);
 
-    /// <summary>The workers that have reported lately, by key.</summary>
-    [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("workers")]
+    /// <summary>The workers that have reported lately, by key in ordinal order.</summary>
+    /// <remarks>Answers once every silo of the cluster has reported, or after two periods.</remarks>
+    [AlwaysInterleave, ResponseTimeout("00:00:15"), Alias("workers")]
     Task<WorkerReport[]> GetWorkersAsync(CancellationToken cancellationToken = default);
 }
-
-/// <summary>One worker: its device, what it could still take, and what it runs.</summary>
-[GenerateSerializer, Immutable, Alias("granary.worker-report")]
-public sealed record WorkerReport
-{
-    /// <summary>Key: <c>silo/device</c>.</summary>
-    [Id(0)]
-    public required string Worker { get; init; }
-
-    /// <summary>The execution provider's name: <c>cpu</c>, <c>cuda</c> …</summary>
-    [Id(1)]
-    public required string DeviceKind { get; init; }
-
-    [Id(2)]
-    public required string Silo { get; init; }
-
-    [Id(3)]
-    public required string Host { get; init; }
-
-    /// <summary>Empty where none is configured.</summary>
-    [Id(4)]
-    public string Zone { get; init; } = "";
-
-    [Id(5)]
-    public required long MemoryBytes { get; init; }
-
-    /// <summary>Bytes that new shards may take.</summary>
-    [Id(6)]
-    public required long FreeBytes { get; init; }
-
-    [Id(7)]
-    public required int Cores { get; init; }
-
-    [Id(8)]
-    public required int FreeCores { get; init; }
-
-    /// <summary>Multiply-adds a second of one core, or of the device; 0 where it was not measured.</summary>
-    [Id(9)]
-    public double FlopsPerSecond { get; init; }
-
-    /// <summary>Bytes a second read from its memory; 0 where it was not measured.</summary>
-    [Id(10)]
-    public double BytesPerSecond { get; init; }
-
-    /// <summary>Replicas whose engines run here.</summary>
-    [Id(11)]
-    public WorkerReplica[] Replicas { get; init; } = [];
-
-    /// <summary>Shards of partitioned replicas that run here.</summary>
-    [Id(12)]
-    public ShardStatus[] Shards { get; init; } = [];
-}
-
-/// <summary>A replica whose engine a worker runs.</summary>
-[GenerateSerializer, Immutable, Alias("granary.worker-replica")]
-public sealed record WorkerReplica([property: Id(0)] ReplicaSpec Spec, [property: Id(1)] ReplicaDescriptor Descriptor, [property: Id(2)] ReplicaLoad Load);

@@ -32,13 +32,13 @@ public interface IModelGrain : IGrainWithStringKey
 
     /// <summary>A worker tells that a replica's life ended by a failure; lives that are not the current one are ignored.</summary>
     [Alias("report-ended")]
-    Task ReportEndedAsync(ReplicaLife life, CancellationToken cancellationToken = default);
+    Task ReportEndedAsync(ReplicaLife life, string reason, CancellationToken cancellationToken = default);
 }
 
 /// <summary>How a model is to be served.</summary>
 /// <param name="Replicas">How many; whole ones are spread over <paramref name="Workers"/> in turn, partitioned ones where the planner puts their shards.</param>
 /// <param name="Workers">Keys of the workers to use; for partitioned replicas empty means all of the cluster.</param>
-/// <param name="IntraOpThreadsPerReplica">Cores for each replica's engine.</param>
+/// <param name="IntraOpThreadsPerReplica">Cores for each replica's engine; of a partitioned one, for each shard.</param>
 /// <param name="KvBlocksPerReplica">KV blocks of each replica; 0 lets the worker, or the planner, choose.</param>
 /// <param name="Stages">Pipeline stages of each replica; 0 lets the planner choose.</param>
 /// <param name="Ranks">Tensor ranks of each stage; 0 lets the planner choose.</param>
@@ -46,8 +46,24 @@ public interface IModelGrain : IGrainWithStringKey
 public sealed record DeploymentSpec(
     [property: Id(0)] int Replicas, [property: Id(1)] string[] Workers,
     [property: Id(2)] int IntraOpThreadsPerReplica, [property: Id(3)] int KvBlocksPerReplica,
-    [property: Id(4)] int Stages = 1, [property: Id(5)] int Ranks = 1);
+    [property: Id(4)] int Stages = 1, [property: Id(5)] int Ranks = 1)
+{
+    /// <summary>Every replica is one piece on one of <see cref="Workers"/>; no planner is asked.</summary>
+    public bool IsWhole => Stages == 1 && Ranks == 1;
+}
 
 /// <summary>A model's replicas.</summary>
 [GenerateSerializer, Immutable, Alias("granary.model-status")]
-public sealed record ModelStatus([property: Id(0)] string Model, [property: Id(1)] int WantedReplicas, [property: Id(2)] ReplicaDescriptor[] Replicas);
+public sealed record ModelStatus([property: Id(0)] string Model, [property: Id(1)] int WantedReplicas, [property: Id(2)] ReplicaDescriptor[] Replicas)
+{
+    /// <summary>Replicas that are wanted and not there.</summary>
+    [Id(3)]
+    public MissingReplica[] Missing { get; init; } = [];
+}
+
+/// <summary>A replica that is wanted and not there.</summary>
+/// <param name="Replica"><c>model/index</c>.</param>
+/// <param name="Reason">Why: the error of its last load, how its life ended, or what a planner needs and what there is.</param>
+/// <param name="RetryAfter">When it is tried again.</param>
+[GenerateSerializer, Immutable, Alias("granary.missing-replica")]
+public sealed record MissingReplica([property: Id(0)] string Replica, [property: Id(1)] string Reason, [property: Id(2)] TimeSpan RetryAfter);

@@ -3,21 +3,48 @@ using Orleans.Concurrency;
 
 namespace Granary.GrainInterfaces.Replicas;
 
-/// <summary>Admits requests to one replica's engine and carries its tokens back in one hop. Key: <c>model/index</c>.</summary>
-/// <remarks>The grain is the address; the engine and its memory belong to the silo and outlive an activation.</remarks>
+/// <summary>Admits requests to one replica's engine and carries its tokens back in one hop. Key: <c>silo/device/model/index</c>, its leader's worker first.</summary>
+/// <remarks>
+/// The grain is the address, on the silo that its key names; the engine and its memory belong to the silo and outlive an activation.
+/// A process that reads from a replica is one reader to it, for all its sequences: it opens, submits, and takes what each step made for all of them in one
+/// message. One take is under way at a time; meanwhile the next message collects. Takes are the reader's sign of life, see <see cref="ReaderLease"/>.
+/// </remarks>
 [Alias("granary.replica")]
 public interface IReplicaGrain : IGrainWithStringKey
 {
-    /// <summary>Generates one choice. Leaving the enumeration cancels it and frees its KV blocks.</summary>
+    /// <summary>Makes a reader known.</summary>
+    /// <param name="reader">New for each life of each replica that a process reads from.</param>
+    /// <param name="epoch">The life the ticket named; another life refuses.</param>
+    /// <exception cref="Errors.ReplicaSaturatedException">There are too many readers.</exception>
+    /// <exception cref="Errors.EpochMismatchException">The replica is in another life.</exception>
+    [AlwaysInterleave, ResponseTimeout("00:00:10"), Alias("open-reader")]
+    Task OpenReaderAsync(Guid reader, long epoch);
+
+    /// <summary>Admits one choice and returns at once; its tokens come with the reader's takes, as far as <see cref="TokenCredit.Window"/>.</summary>
     /// <param name="request">What to generate.</param>
     /// <param name="epoch">The life the ticket named; another life refuses.</param>
-    /// <param name="cancellationToken">Cancels the generation.</param>
+    /// <param name="reader">Who takes the tokens.</param>
+    /// <param name="slot">The sequence's name between the two, new for each.</param>
     /// <exception cref="Errors.ReplicaSaturatedException">The admission queue is full; nothing was started.</exception>
     /// <exception cref="Errors.EpochMismatchException">The replica is in another life; nothing was started.</exception>
     /// <exception cref="Errors.RequestRefusedException">The request can never run here: a value is out of its bounds.</exception>
-    /// <exception cref="Errors.ReplicaFailedException">The engine failed while the sequence ran.</exception>
-    [Alias("generate")]
-    IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, long epoch, CancellationToken cancellationToken = default);
+    /// <exception cref="Errors.UnknownReaderException">The reader was not opened, or was forgotten; nothing was started.</exception>
+    [AlwaysInterleave, ResponseTimeout("00:00:10"), Alias("submit")]
+    Task SubmitAsync(GenerateRequest request, long epoch, Guid reader, long slot);
+
+    /// <summary>Waits until there is something for the reader, at most <see cref="ReaderLease.Heartbeat"/>, and takes it.</summary>
+    /// <param name="credits">How far sequences may go on since the last take.</param>
+    /// <exception cref="Errors.UnknownReaderException">The reader was not opened, or was forgotten with all its sequences.</exception>
+    [AlwaysInterleave, ResponseTimeout("00:00:10"), Alias("take")]
+    Task<StepTokens> TakeAsync(Guid reader, [Immutable] TokenCredit[] credits);
+
+    /// <summary>Lets a sequence that used its credit up go on while a take is under way. Unknown ones are ignored.</summary>
+    [AlwaysInterleave, ResponseTimeout("00:00:10"), Alias("grant")]
+    Task GrantAsync(Guid reader, TokenCredit credit);
+
+    /// <summary>Ends a sequence; its KV blocks are free when this returns. Unknown ones are ignored.</summary>
+    [AlwaysInterleave, ResponseTimeout("00:00:30"), Alias("cancel")]
+    Task CancelAsync(Guid reader, long slot);
 
     /// <summary>Pools the hidden states of a text into one vector. Cancelling it frees what it holds.</summary>
     /// <param name="request">What to embed.</param>

@@ -14,8 +14,8 @@ public interface IWorkerGrain : IGrainWithStringKey
     Task<ReplicaDescriptor> LoadAsync(ReplicaSpec spec, CancellationToken cancellationToken = default);
 
     /// <summary>Ends the replica's life: running sequences get a bounded time to end, the rest fail, and its memory is freed.</summary>
-    /// <remarks>Unloading what is not loaded does nothing.</remarks>
-    [ResponseTimeout("00:05:00"), Alias("unload")]
+    /// <remarks>Unloading what is not loaded does nothing; what is being loaded is given up.</remarks>
+    [AlwaysInterleave, ResponseTimeout("00:05:00"), Alias("unload")]
     Task UnloadAsync(string replicaId, CancellationToken cancellationToken = default);
 
     /// <summary>What the device is, and what is loaded on it, told at once even while a replica is being loaded.</summary>
@@ -24,7 +24,7 @@ public interface IWorkerGrain : IGrainWithStringKey
 }
 
 /// <summary>What a worker is to load.</summary>
-/// <param name="ReplicaId"><c>model/index</c>: the key of its <see cref="IReplicaGrain"/>.</param>
+/// <param name="ReplicaId">Key of its <see cref="IReplicaGrain"/> (<see cref="Cluster.GrainKeys.Replica"/>).</param>
 /// <param name="Model">The served model's name; the silo knows where its files are.</param>
 /// <param name="IntraOpThreads">Cores of the device given to this replica's engine.</param>
 /// <param name="KvBlocks">KV blocks to reserve; 0 lets the worker choose from the memory it has, which only a whole replica may.</param>

@@ -35,6 +35,13 @@ public interface ISequenceHandle : IAsyncDisposable
     /// <summary>Waits until something is there; false after the last token (the one with a finish reason) was read.</summary>
     /// <exception cref="Execution.StepFailedException">The engine failed or was stopped while the sequence ran.</exception>
     ValueTask<bool> WaitToReadAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>For who reads many sequences: instead of waiting for this one, be told whenever there is something to read that was not.</summary>
+    /// <param name="ready">Called at once, then by the engine's thread, which it must not keep; now and then without cause.</param>
+    void Listen(Action ready);
+
+    /// <summary>Why the engine gave the sequence up; what it wrote before can be read still. Null while it runs, and where it ended by itself.</summary>
+    Execution.StepFailedException? Failure { get; }
 }
 
 /// <summary>One generated token. The last of a sequence has a finish reason, and no token when it ended without one.</summary>

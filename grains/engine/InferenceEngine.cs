@@ -232,11 +232,16 @@ public sealed class InferenceEngine : IInferenceEngine
     private ReadOnlySpan<SampledToken> Sample(ScheduledStep step, StepOutput output)
     {
         var sampled = step.Sampled;
+        if (_executor.Shape.Summaries)
+        {
+            foreach (var sequence in sampled) _sampler.Expect(output, sequence.LastLogitRow, sequence.Sampling, sequence.GeneratedCount, sequence.Choice);
+        }
+
         for (var i = 0; i < sampled.Count; i++)
         {
             var sequence = sampled[i];
             _sampled[i] = _sampler.Sample(
-                output.Logits(sequence.LastLogitRow), sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
+                output, sequence.LastLogitRow, sequence.Sampling, sequence.Prompt, sequence.Output, sequence.Choice, i);
         }
 
         return _sampled.AsSpan(0, sampled.Count);

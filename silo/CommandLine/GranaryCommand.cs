@@ -4,6 +4,7 @@ using Granary.GrainInterfaces.Errors;
 using Granary.Text.Templates;
 using Granary.Text.Tokenization;
 using Microsoft.Extensions.Options;
+using Orleans.Runtime;
 
 namespace Granary.Silo.CommandLine;
 
@@ -12,6 +13,9 @@ internal static class GranaryCommand
 {
     public const int Failed = 1;
     public const int WrongArguments = 2;
+
+    /// <summary>The cluster cannot be formed as configured: a script that starts several silos gives up.</summary>
+    public const int NoCluster = 3;
 
     public static async Task<int> InvokeAsync(string[] args)
     {
@@ -41,6 +45,11 @@ internal static class GranaryCommand
         {
             // The hosts handle signals themselves, and take the time a clean stop needs.
             return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (OrleansConfigurationException exception)
+        {
+            await Console.Error.WriteLineAsync(exception.Message);
+            return NoCluster;
         }
         catch (Exception exception) when (IsExpected(exception))
         {

@@ -14,7 +14,10 @@ internal sealed class ModelOptions
     };
 
     private readonly Option<int?> _replicas = Integer("--replicas", "Replicas of each model.", 1, 64);
-    private readonly Option<int?> _threads = Integer("--threads", "Cores of each replica's engine. Default: the machine's, divided by the replicas.", 1, 1024);
+    private readonly Option<int?> _stages = CountOrAuto("--stages", "Pipeline stages of each replica, on silos that have room. Default: 1.");
+    private readonly Option<int?> _ranks = CountOrAuto("--ranks", "Tensor ranks of each stage. Default: 1.");
+    private readonly Option<int?> _silos = Integer("--silos", "Silos in this process, a cluster of their own. Default: 1.", 1, 16);
+    private readonly Option<int?> _threads = Integer("--threads", "Cores of each replica's engine, or of each of its shards. Default: the machine's, divided by them.", 1, 1024);
     private readonly Option<string?> _quantize = new("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
     private readonly Option<int?> _context = Integer("--context", "Most tokens of prompt and answer together. Default: the model's own.", 16, 1 << 20);
     private readonly Option<int?> _kvBlocks = Integer("--kv-blocks", "KV blocks of each replica. Default: from the memory there is.", 1, 1 << 24);
@@ -24,7 +27,7 @@ internal sealed class ModelOptions
 
     public void AddTo(Command command)
     {
-        foreach (var option in (ReadOnlySpan<Option>)[_model, _replicas, _threads, _quantize, _context, _kvBlocks, _cache]) command.Options.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[_model, _replicas, _stages, _ranks, _silos, _threads, _quantize, _context, _kvBlocks, _cache]) command.Options.Add(option);
     }
 
     /// <summary>What was given, by configuration key.</summary>
@@ -34,6 +37,9 @@ internal sealed class ModelOptions
         var models = result.GetValue(_model) ?? [];
         for (var i = 0; i < models.Length; i++) settings[$"Granary:Models:{i}"] = models[i];
         Set("Replicas", result.GetValue(_replicas));
+        Set("Stages", result.GetValue(_stages));
+        Set("Ranks", result.GetValue(_ranks));
+        Set("Silos", result.GetValue(_silos));
         Set("Threads", result.GetValue(_threads));
         Set("Quantize", result.GetValue(_quantize));
         Set("ContextLength", result.GetValue(_context));
@@ -57,4 +63,19 @@ internal sealed class ModelOptions
         });
         return option;
     }
+
+    /// <summary>A number, or <c>auto</c>, which is 0.</summary>
+    public static Option<int?> CountOrAuto(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "N|auto",
+        CustomParser = result =>
+        {
+            var text = result.Tokens[0].Value;
+            if (text == "auto") return 0;
+            if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var value) && value is >= 1 and <= 1024) return value;
+            result.AddError($"{name} is '{text}'; it must be auto, or from 1 to 1024.");
+            return null;
+        },
+    };
 }

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using Granary.Engine.Onnx.Import;
 using Granary.Engine.Partitioning;
 using Granary.Silo.Serving;
@@ -12,8 +11,8 @@ internal static class PlanCommand
     public static Command Create()
     {
         var model = new Argument<string>("MODEL") { Description = "A model that came with the binary, a folder, or NAME=FOLDER; only its config.json is read." };
-        var stages = CountOrAuto("--stages", "Pipeline stages. Default: auto.");
-        var ranks = CountOrAuto("--ranks", "Tensor ranks of each stage. Default: auto.");
+        var stages = ModelOptions.CountOrAuto("--stages", "Pipeline stages. Default: auto.");
+        var ranks = ModelOptions.CountOrAuto("--ranks", "Tensor ranks of each stage. Default: auto.");
         var threads = ModelOptions.Integer("--threads", "Cores of each shard. Default: those of the smallest worker.", 1, 1024);
         var kvTokens = ModelOptions.Integer("--kv-tokens", "Tokens of the KV cache. Default: from the memory there is.", 1, 1 << 28);
         var context = ModelOptions.Integer("--context", "Most tokens of prompt and answer together. Default: the model's own.", 16, 1 << 20);
@@ -63,19 +62,4 @@ internal static class PlanCommand
             Console.Error.WriteLine(result.Refusal);
         return result.Plan is null ? GranaryCommand.Failed : 0;
     }
-
-    /// <summary>A number, or <c>auto</c>, which is 0.</summary>
-    private static Option<int?> CountOrAuto(string name, string description) => new(name)
-    {
-        Description = description,
-        HelpName = "N|auto",
-        CustomParser = result =>
-        {
-            var text = result.Tokens[0].Value;
-            if (text == "auto") return 0;
-            if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var value) && value is >= 1 and <= 1024) return value;
-            result.AddError($"{name} is '{text}'; it must be auto, or from 1 to 1024.");
-            return null;
-        },
-    };
 }

@@ -39,7 +39,8 @@ internal interface IChoiceSink
 /// <summary>Tokens of a whole response.</summary>
 internal readonly record struct Usage(int PromptTokens, int CachedPromptTokens, int CompletionTokens)
 {
-    /// <summary>Of a response in progress; choices that have not begun count nothing.</summary>
+    /// <summary>Of a response, in progress or whole. Each prompt counts once; what its first choice found in the cache is what it saved.</summary>
+    /// <param name="choices">By index; those that have not begun count nothing.</param>
     public static Usage Of(GenerationPlan plan, ReadOnlySpan<ChoiceProgress> choices)
     {
         var (cached, generated) = (0, 0);
@@ -52,16 +53,7 @@ internal readonly record struct Usage(int PromptTokens, int CachedPromptTokens, 
         return new(plan.PromptTokens, cached, generated);
     }
 
-    /// <summary>Each prompt counts once; what its first choice found in the cache is what it saved.</summary>
-    public static Usage Of(GenerationPlan plan, ReadOnlySpan<ChoiceEnd> ends)
-    {
-        var (cached, generated) = (0, 0);
-        foreach (var end in ends)
-        {
-            generated += end.GeneratedTokens;
-            if (end.Choice % plan.ChoicesPerPrompt == 0) cached += end.CachedPromptTokens;
-        }
-
-        return new(plan.PromptTokens, cached, generated);
-    }
+    /// <param name="ends">By index, as the runner gives them.</param>
+    public static Usage Of(GenerationPlan plan, ChoiceEnd[] ends) =>
+        Of(plan, Array.ConvertAll(ends, end => new ChoiceProgress(end.GeneratedTokens, end.CachedPromptTokens)));
 }

@@ -27,6 +27,7 @@ internal static class GatewayRoutes
         services.AddSingleton<EmbeddingEndpoint>();
         services.AddSingleton<TokenEndpoints>();
         services.AddSingleton<ModelsEndpoint>();
+        services.AddSingleton<TopologyEndpoint>();
         services.AddSingleton<HealthEndpoints>();
         services.AddSingleton<MetricsEndpoint>();
         return services;
@@ -63,6 +64,7 @@ internal static class GatewayRoutes
         var models = app.Services.GetRequiredService<ModelsEndpoint>();
         app.MapGet("/v1/models", (RequestDelegate)models.ListAsync);
         app.MapGet("/v1/models/{id}", (RequestDelegate)models.GetAsync);
+        app.MapGet("/admin/topology", (RequestDelegate)app.Services.GetRequiredService<TopologyEndpoint>().GetAsync);
         var health = app.Services.GetRequiredService<HealthEndpoints>();
         app.MapGet("/health", (RequestDelegate)health.ReadyAsync);
         app.MapGet("/health/live", (RequestDelegate)health.LiveAsync);

@@ -1,27 +1,52 @@
+using Granary.GrainInterfaces.Cluster;
+using Granary.GrainInterfaces.Models;
 using Granary.Grains;
 using Granary.Silo.Hosting;
 using Granary.Silo.Serving;
+using Orleans;
+using Orleans.Runtime;
 
 namespace Granary.Silo.Gateway;
 
 /// <summary>Tells whether the process is alive, and whether every configured model has a replica that takes requests.</summary>
-internal sealed class HealthEndpoints(ModelCatalog catalog, ModelDeployment deployment, EngineHost engines)
+internal sealed class HealthEndpoints(ModelCatalog catalog, ModelDeployment deployment, EngineHost engines, IGrainFactory grains, SiloIdentity silo)
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
     public Task LiveAsync(HttpContext context) => WriteAsync(context, []);
 
-    public Task ReadyAsync(HttpContext context)
+    public async Task ReadyAsync(HttpContext context)
     {
-        string[] missing = deployment.Completed.IsCompletedSuccessfully ? [.. catalog.Names.Where(name => !HasReplica(name))] : [.. catalog.Names];
-        if (missing.Length > 0)
+        var missing = new List<string>();
+        foreach (var name in catalog.Names)
+        {
+            if (!deployment.Completed.IsCompletedSuccessfully || !await HasReplicaAsync(name, context.RequestAborted)) missing.Add(name);
+        }
+
+        if (missing.Count > 0)
         {
             context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
             context.Response.Headers.RetryAfter = "1";
         }
 
-        return WriteAsync(context, missing);
+        await WriteAsync(context, [.. missing]);
     }
 
-    private bool HasReplica(string model) => engines.Replicas.Any(replica => replica.Model == model && !replica.Engine.Completion.IsCompleted);
+    /// <summary>Here, or anywhere in the cluster as the model's grain knows it.</summary>
+    private async Task<bool> HasReplicaAsync(string model, CancellationToken cancellationToken)
+    {
+        if (engines.Replicas.Any(replica => replica.Model == model && !replica.Engine.Completion.IsCompleted)) return true;
+        try
+        {
+            // What it knows of this silo is told by the engines themselves.
+            var status = await grains.GetGrain<IModelGrain>(model).GetStatusAsync(cancellationToken).WaitAsync(Patience, cancellationToken);
+            return Array.Exists(status.Replicas, replica => GrainKeys.WorkerOf(replica.Replica.ReplicaId) != silo.WorkerKey);
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            return false;
+        }
+    }
 
     private static Task WriteAsync(HttpContext context, string[] missing) => Json.WriteAsync(context.Response, missing, static (json, missing) =>
     {

@@ -1,13 +1,14 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Granary.Grains;
 
 namespace Granary.Silo.Hosting;
 
 /// <summary>How fast a device is, as a planner compares it with others.</summary>
 /// <param name="FlopsPerSecond">Multiply-adds a second of one core.</param>
 /// <param name="BytesPerSecond">Bytes a second that all cores together read from memory.</param>
-internal sealed record DeviceFigures(double FlopsPerSecond, double BytesPerSecond);
+internal sealed record DeviceFigures(double FlopsPerSecond, double BytesPerSecond) : IDeviceFigures;
 
 /// <summary>Measures this machine's cores and memory, in about a tenth of a second and with 128 MiB.</summary>
 /// <remarks>Peaks, not what a model will reach: plans depend on how machines compare, and kernels come about equally near everywhere.</remarks>

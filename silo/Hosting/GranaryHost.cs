@@ -13,7 +13,8 @@ internal static class GranaryHost
     /// <param name="builder">A builder without defaults: everything that is read or logged is named here.</param>
     /// <param name="settings">Values of the command line, by configuration key; they win over files and environment.</param>
     /// <param name="quietest">What is logged where the configuration says nothing.</param>
-    public static void Configure(IHostApplicationBuilder builder, IReadOnlyDictionary<string, string?> settings, LogLevel quietest)
+    /// <param name="place">Which silo of the process it is; null for the first, which starts the others.</param>
+    public static void Configure(IHostApplicationBuilder builder, IReadOnlyDictionary<string, string?> settings, LogLevel quietest, SiloPlace? place = null)
     {
         builder.Configuration
             .AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true, reloadOnChange: false)
@@ -26,25 +27,73 @@ internal static class GranaryHost
         builder.Services.AddOptions<GranaryOptions>().Bind(section).ValidateOnStart();
         var options = Read(builder.Configuration);
 
-        builder.UseOrleans(silo => OrleansSilo.Configure(silo, options.Cluster));
+        var silo = place ?? new SiloPlace(new SiloGroup(options), 0);
+        builder.UseOrleans(orleans => OrleansSilo.Configure(orleans, options.Cluster, silo));
+        if (!silo.IsFirst)
+        {
+            builder.Services.AddSingleton(silo);
+        }
+        else
+        {
+            // The container that makes something disposes it: the group is made first, and goes last.
+            builder.Services.AddSingleton(_ => silo.Group);
+            builder.Services.AddSingleton(services => new SiloPlace(services.GetRequiredService<SiloGroup>(), silo.Index));
+            builder.Services.AddSingleton(services => new CompanionSilos(services.GetRequiredService<SiloGroup>(), companion => BuildCompanion(settings, quietest, companion)));
+            // After Orleans and before what runs on it: they stop in reverse order.
+            builder.Services.AddHostedService(services => services.GetRequiredService<CompanionSilos>());
+        }
+
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
-        builder.Services.AddOptions<StoredResponseOptions>().Configure<IOptions<GranaryOptions>>((stored, granary) =>
-        {
-            stored.Lifetime = TimeSpan.FromSeconds(granary.Value.Responses.LifetimeSeconds);
-            stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
-            stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
-        });
+        ConfigureGrains(builder.Services, silo);
         builder.Services.AddGranaryGeneration();
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();
         builder.Services.AddSingleton<ModelCatalog>();
         builder.Services.AddSingleton<IReplicaFactory, OnnxReplicaFactory>();
+        builder.Services.AddSingleton<IShardFactory, OnnxShardFactory>();
+        builder.Services.AddSingleton<IDeviceFigures, MeasuredDevice>();
         builder.Services.AddSingleton<IModelFiles, CatalogModelFiles>();
         builder.Services.AddGranaryMetrics(builder.Configuration);
+        if (!silo.IsFirst) return;
         // After the silo: hosted services start in this order.
         builder.Services.AddSingleton<ModelDeployment>();
         builder.Services.AddHostedService(services => services.GetRequiredService<ModelDeployment>());
+    }
+
+    private static IHost BuildCompanion(IReadOnlyDictionary<string, string?> settings, LogLevel quietest, SiloPlace place)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = AppContext.BaseDirectory });
+        Configure(builder, settings, quietest, place);
+        return builder.Build();
+    }
+
+    /// <summary>Settings of the silo as the grains' own options.</summary>
+    private static void ConfigureGrains(IServiceCollection services, SiloPlace place)
+    {
+        services.AddOptions<StoredResponseOptions>().Configure<IOptions<GranaryOptions>>((stored, granary) =>
+        {
+            stored.Lifetime = TimeSpan.FromSeconds(granary.Value.Responses.LifetimeSeconds);
+            stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
+            stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
+        });
+        services.AddOptions<WorkerOptions>().Configure(worker =>
+        {
+            worker.Cores = place.Group.CoresOf(place.Index);
+            worker.MemoryBytes = place.Group.MemoryOfEach;
+            worker.SilosOfProcess = place.Group.Count;
+        });
+        services.AddOptions<InventoryOptions>().Configure<IOptions<GranaryOptions>>((inventory, granary) =>
+        {
+            if (!string.IsNullOrWhiteSpace(granary.Value.Cluster.Host)) inventory.Host = granary.Value.Cluster.Host;
+            inventory.Zone = granary.Value.Cluster.Zone ?? "";
+        });
+        services.AddOptions<PartitionOptions>().Configure<IOptions<GranaryOptions>>((partition, granary) =>
+        {
+            partition.MaxTokensPerStep = granary.Value.MaxTokensPerStep;
+            partition.MaxLogitRows = EngineSettings.MaxLogitRows(granary.Value);
+            partition.MaxSequences = granary.Value.MaxRunningSequences;
+        });
     }
 
     /// <summary>The settings as they stand, for what is decided before services exist.</summary>

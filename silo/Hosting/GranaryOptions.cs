@@ -18,8 +18,27 @@ public sealed class GranaryOptions
     /// <summary>Replicas of each model on this silo.</summary>
     public int Replicas { get; set; } = 1;
 
-    /// <summary>Cores of each replica's engine.</summary>
-    /// <value>Default 0: the machine's cores divided by the replicas.</value>
+    /// <summary>Pipeline stages of each replica, on silos of the cluster that have room.</summary>
+    /// <value>Default 1; 0 lets the planner choose.</value>
+    public int Stages { get; set; } = 1;
+
+    /// <summary>Tensor ranks of each stage.</summary>
+    /// <value>Default 1; 0 lets the planner choose.</value>
+    public int Ranks { get; set; } = 1;
+
+    /// <summary>Silos in this process, a cluster of their own; cores and memory are divided between them, and the first serves HTTP.</summary>
+    public int Silos { get; set; } = 1;
+
+    /// <summary>Cores that all silos of this process may use together.</summary>
+    /// <value>Default 0: those the process may use.</value>
+    public int Cores { get; set; }
+
+    /// <summary>Bytes that all silos of this process may use together.</summary>
+    /// <value>Default 0: what the machine or the container allows.</value>
+    public long MemoryBytes { get; set; }
+
+    /// <summary>Cores of each replica's engine; of a partitioned replica, of each shard.</summary>
+    /// <value>Default 0: the machine's cores divided by the replicas and their shards.</value>
     public int Threads { get; set; }
 
     /// <summary>How weights are stored and multiplied.</summary>
@@ -45,11 +64,17 @@ public sealed class GranaryOptions
     /// <summary>This silo's place in a cluster.</summary>
     public ClusterOptions Cluster { get; set; } = new();
 
+    /// <summary>Tensor links between the shards of partitioned replicas.</summary>
+    public LinksOptions Links { get; set; } = new();
+
     /// <summary>The HTTP gateway.</summary>
     public GatewayOptions Gateway { get; set; } = new();
 
     /// <summary>How long responses are kept, and how much of them.</summary>
     public ResponsesOptions Responses { get; set; } = new();
+
+    /// <summary>Replicas are whole; no planner is asked.</summary>
+    internal bool IsWhole => Stages == 1 && Ranks == 1;
 }
 
 /// <summary>How long responses of <c>/v1/responses</c> are kept, and how much of them. They are kept in memory.</summary>
@@ -78,6 +103,14 @@ public sealed class ClusterOptions
     /// <summary>The silo's name, unique in the cluster.</summary>
     /// <value>Default: machine name and process id.</value>
     public string? SiloName { get; set; }
+
+    /// <summary>This machine, as others reach and name it: shards of one host are put near each other, and tensor links are dialed by it.</summary>
+    /// <value>Default: the machine's name.</value>
+    public string? Host { get; set; }
+
+    /// <summary>Failure and latency domain, as a rack: planners keep a replica within one where they can.</summary>
+    /// <value>Default: none.</value>
+    public string? Zone { get; set; }
 
     /// <summary>Port for other silos.</summary>
     /// <value>Default 0: a free one when alone, 11111 in a cluster.</value>

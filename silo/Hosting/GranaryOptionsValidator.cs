@@ -16,6 +16,11 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         }
 
         Range("Replicas", options.Replicas, 1, 64);
+        Range("Stages", options.Stages, 0, 1024);
+        Range("Ranks", options.Ranks, 0, 64);
+        Range("Silos", options.Silos, 1, 16);
+        Range("Cores", options.Cores, 0, 4096);
+        Range("MemoryBytes", options.MemoryBytes, 0, long.MaxValue);
         Range("Threads", options.Threads, 0, 1024);
         if (options.ContextLength != 0) Range("ContextLength", options.ContextLength, 16, 1 << 20);
         Range("KvBlocks", options.KvBlocks, 0, 1 << 24);
@@ -26,10 +31,18 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
 
         Name("Cluster:ServiceId", options.Cluster.ServiceId);
         Name("Cluster:ClusterId", options.Cluster.ClusterId);
-        if (options.Cluster.SiloName is { } siloName) Name("Cluster:SiloName", siloName);
+        if (options.Cluster.SiloName is { } siloName)
+        {
+            Name("Cluster:SiloName", siloName);
+            if (siloName.Contains('/', StringComparison.Ordinal)) failures.Add($"Granary:Cluster:SiloName is '{siloName}'; it must have no '/', which separates names of silos and devices.");
+        }
+
+        if (options.Cluster.Host is { } host) Name("Cluster:Host", host);
+        if (options.Cluster.Zone is { Length: > 0 } zone) Name("Cluster:Zone", zone);
         Range("Cluster:SiloPort", options.Cluster.SiloPort, 0, 65_535);
         Range("Cluster:GatewayPort", options.Cluster.GatewayPort, 0, 65_535);
 
+        failures.AddRange(LinkSettings.Check(options));
         Range("Gateway:MaxConcurrentRequests", options.Gateway.MaxConcurrentRequests, 1, 1 << 20);
         Range("Gateway:MaxBodyBytes", options.Gateway.MaxBodyBytes, 1024, 1 << 30);
         Range("Gateway:RequestTimeoutSeconds", options.Gateway.RequestTimeoutSeconds, 1, 86_400);

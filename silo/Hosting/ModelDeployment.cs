@@ -10,11 +10,17 @@ using Orleans;
 namespace Granary.Silo.Hosting;
 
 /// <summary>Brings the configured models up once the silo runs. A model that cannot be loaded faults <see cref="Completed"/>, and the command that waits for it ends the process.</summary>
-/// <remarks>It runs beside the gateway, so that liveness and readiness can be asked while models load.</remarks>
+/// <remarks>
+/// It runs beside the gateway, so that liveness and readiness can be asked while models load. Afterwards it repeats what is wanted
+/// whenever the cluster has forgotten it: a model's grain is lost with its silo.
+/// </remarks>
 internal sealed partial class ModelDeployment(
-    ModelCatalog catalog, IGrainFactory grains, IOptions<GranaryOptions> options, SiloIdentity silo,
+    ModelCatalog catalog, IGrainFactory grains, IOptions<GranaryOptions> options, SiloIdentity silo, SiloPlace place, TimeProvider time,
     ILogger<ModelDeployment> logger) : BackgroundService
 {
+    private static readonly TimeSpan LookPeriod = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan WaitPeriod = TimeSpan.FromSeconds(1);
+
     private readonly TaskCompletionSource _completed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Completes when every model is deployed, or faults with the first error.</summary>
@@ -26,10 +32,11 @@ internal sealed partial class ModelDeployment(
         {
             foreach (var model in catalog.Names) await DeployAsync(model, stoppingToken);
             _completed.SetResult();
+            await RepeatAsync(stoppingToken);
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            _completed.SetCanceled(stoppingToken);
+            _completed.TrySetCanceled(stoppingToken);
         }
         catch (Exception exception) when (exception is GranaryException or ModelImportException or TokenizerException or ChatTemplateException)
         {
@@ -45,19 +52,69 @@ internal sealed partial class ModelDeployment(
 
     private async Task DeployAsync(string model, CancellationToken cancellationToken)
     {
-        var settings = options.Value;
-        var threads = settings.Threads > 0 ? settings.Threads : Math.Max(1, Environment.ProcessorCount / settings.Replicas);
         // The tokenizer is read while the engine loads; neither needs the other.
         var text = catalog.GetServedAsync(model);
-        var spec = new DeploymentSpec(settings.Replicas, [silo.WorkerKey], threads, settings.KvBlocks);
-        var status = await grains.GetGrain<IModelGrain>(model).DeployAsync(spec, cancellationToken);
+        var status = await BringUpAsync(model, cancellationToken);
         var served = await text.WaitAsync(cancellationToken);
         catalog.Open(served, status.Replicas.Min(replica => replica.ContextLength));
-        LogDeployed(model, settings.Replicas, threads, served.ContextLength);
+        LogDeployed(model, status.Replicas.Length, place.Group.Threads, served.ContextLength);
+    }
+
+    /// <remarks>Silos of a cluster start one after another: a partitioned replica that fits nowhere yet is waited for, unless the process is the whole cluster.</remarks>
+    private async Task<ModelStatus> BringUpAsync(string model, CancellationToken cancellationToken)
+    {
+        var grain = grains.GetGrain<IModelGrain>(model);
+        try
+        {
+            return await grain.DeployAsync(Spec(), cancellationToken);
+        }
+        catch (ModelLoadException exception) when (!options.Value.IsWhole && !LinkSettings.IsAlone(options.Value))
+        {
+            LogWaiting(model, exception.Message);
+        }
+
+        while (true)
+        {
+            await Task.Delay(WaitPeriod, time, cancellationToken);
+            if (await grain.GetStatusAsync(cancellationToken) is { Replicas.Length: > 0 } status) return status;
+        }
+    }
+
+    private DeploymentSpec Spec()
+    {
+        var settings = options.Value;
+        return new(settings.Replicas, settings.IsWhole ? [silo.WorkerKey] : [], place.Group.Threads, settings.KvBlocks, settings.Stages, settings.Ranks);
+    }
+
+    /// <summary>Looks now and then whether the cluster still knows what it is to serve.</summary>
+    private async Task RepeatAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            await Task.Delay(LookPeriod, time, cancellationToken);
+            foreach (var model in catalog.Names)
+            {
+                try
+                {
+                    var grain = grains.GetGrain<IModelGrain>(model);
+                    if ((await grain.GetStatusAsync(cancellationToken)).WantedReplicas == 0) await grain.DeployAsync(Spec(), cancellationToken);
+                }
+                catch (Exception exception) when (exception is not OperationCanceledException)
+                {
+                    LogNotRepeated(model, exception);
+                }
+            }
+        }
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Model {Model} is deployed: {Replicas} replicas of {Threads} threads, context {ContextLength}.")]
     private partial void LogDeployed(string model, int replicas, int threads, int contextLength);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Model {Model} waits for room in the cluster: {Reason}")]
+    private partial void LogWaiting(string model, string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Model {Model} could not be deployed again.")]
+    private partial void LogNotRepeated(string model, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Deployment failed.")]
     private partial void LogFailed(Exception exception);

@@ -30,25 +30,10 @@ internal sealed class OnnxReplicaFactory(ModelCatalog catalog, IOptions<GranaryO
 
     private InferenceEngine Start(ImportedModel imported, ReplicaSpec spec)
     {
-        var settings = options.Value;
-        var executor = OnnxStepExecutor.Open(imported.Directory, new OnnxExecutorOptions
-        {
-            IntraOpThreads = spec.IntraOpThreads,
-            ContextLength = settings.ContextLength,
-            KvBlockCount = spec.KvBlocks,
-            MaxTokensPerStep = settings.MaxTokensPerStep,
-            MaxSequencesPerStep = settings.MaxRunningSequences,
-        });
+        var executor = OnnxStepExecutor.Open(imported.Directory, EngineSettings.ToExecutor(options.Value, spec));
         try
         {
-            return InferenceEngine.Start(
-                new EngineOptions
-                {
-                    MaxTokensPerStep = settings.MaxTokensPerStep,
-                    MaxRunningSequences = settings.MaxRunningSequences,
-                    MaxQueuedSequences = settings.MaxQueuedSequences,
-                },
-                executor, time);
+            return InferenceEngine.Start(EngineSettings.ToEngine(options.Value), executor, time);
         }
         catch
         {

@@ -1,19 +1,20 @@
+using System.Net;
 using Orleans.Configuration;
 using Orleans.Hosting;
 
 namespace Granary.Silo.Hosting;
 
-/// <summary>The Orleans side of the silo: alone in its process, or a member of a cluster that Redis holds together.</summary>
+/// <summary>The Orleans side of the silo: alone in its process, one of several in it, or a member of a cluster that Redis holds together.</summary>
 internal static class OrleansSilo
 {
-    public static void Configure(ISiloBuilder silo, ClusterOptions cluster)
+    public static void Configure(ISiloBuilder silo, ClusterOptions cluster, SiloPlace place)
     {
-        var alone = string.IsNullOrWhiteSpace(cluster.Redis);
-        if (alone)
+        if (string.IsNullOrWhiteSpace(cluster.Redis))
         {
-            // Several silos alone on one machine must not meet, so each takes ports of its own.
+            // The first silo of the process keeps the membership of all of them.
             silo.UseLocalhostClustering(
-                siloPort: cluster.SiloPort > 0 ? cluster.SiloPort : FreePort.Find(), gatewayPort: cluster.GatewayPort,
+                siloPort: place.IsFirst ? place.Group.PrimaryPort : FreePort.Find(), gatewayPort: place.IsFirst ? cluster.GatewayPort : 0,
+                primarySiloEndpoint: place.IsFirst ? null : new IPEndPoint(IPAddress.Loopback, place.Group.PrimaryPort),
                 serviceId: cluster.ServiceId, clusterId: cluster.ClusterId);
         }
         else
@@ -26,7 +27,7 @@ internal static class OrleansSilo
         }
 
         silo.AddMemoryGrainStorageAsDefault();
-        silo.Configure<SiloOptions>(o => o.SiloName = SiloIdentity.NameOf(cluster));
+        silo.Configure<SiloOptions>(o => o.SiloName = SiloIdentity.NameOf(cluster, place));
         // A crashed silo is evicted within about a second, a hung one within five; the defaults take 6 and 60.
         silo.Configure<ClusterMembershipOptions>(o =>
         {

@@ -1,4 +1,5 @@
 using Granary.Engine.Onnx.Import;
+using Granary.Engine.Partitioning;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.Grains;
@@ -21,8 +22,11 @@ internal sealed class CatalogModelFiles(ModelCatalog catalog) : IModelFiles
     public Task<ModelTextFiles?> FindTextFilesAsync(string model, CancellationToken cancellationToken) => FindAsync(model, async () =>
     {
         var card = (await catalog.GetServedAsync(model)).Card;
-        return Read(card.Fingerprint, (await catalog.GetImportedAsync(model)).Directory, MaxBytes);
+        return Read(card.Fingerprint, await catalog.GetTextDirectoryAsync(model), MaxBytes);
     }, cancellationToken);
+
+    public Task<ModelShape?> FindShapeAsync(string model, CancellationToken cancellationToken) =>
+        FindAsync(model, () => Task.FromResult(catalog.ReadShape(model)), cancellationToken);
 
     /// <exception cref="ModelLoadException">A file does not fit.</exception>
     internal static ModelTextFiles Read(string fingerprint, string directory, long maxBytes)

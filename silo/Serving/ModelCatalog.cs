@@ -1,6 +1,7 @@
 using System.Collections.Frozen;
 using Granary.Client;
 using Granary.Engine.Onnx.Import;
+using Granary.Engine.Partitioning;
 using Granary.GrainInterfaces.Models;
 using Granary.Silo.Hosting;
 using Granary.Text.Templates;
@@ -42,6 +43,23 @@ internal sealed class ModelCatalog
     /// <exception cref="ModelImportException">No such model, or its files are at fault.</exception>
     public Task<ImportedModel> GetImportedAsync(string name) => Find(name).Imported.Value;
 
+    /// <summary>Imports one shard's part of the model, if it has not been: only what the shard holds is read and written.</summary>
+    /// <param name="progress">Called from the importing thread.</param>
+    /// <exception cref="ModelImportException">No such model, its files are at fault, or they are not its source.</exception>
+    public Task<ImportedModel> ImportPartAsync(string name, ShardSlice slice, IProgress<ImportProgress> progress, CancellationToken cancellationToken)
+    {
+        var entry = Find(name);
+        return Task.Run(() => entry.ImportPart(slice, progress, cancellationToken), cancellationToken);
+    }
+
+    /// <summary>The model's sizes, read without its weights.</summary>
+    /// <exception cref="ModelImportException">No such model, or its files are at fault.</exception>
+    public ModelShape ReadShape(string name) => Find(name).ReadShape();
+
+    /// <summary>Where the files are that text is read with.</summary>
+    /// <exception cref="ModelImportException">No such model, or its files are at fault.</exception>
+    public async Task<string> GetTextDirectoryAsync(string name) => (await Find(name).Described.Value).Directory;
+
     /// <summary>The model's text side.</summary>
     /// <exception cref="ModelImportException">No such model, or its files are at fault.</exception>
     public Task<TextModel> GetServedAsync(string name) => Find(name).Served.Value;
@@ -62,29 +80,53 @@ internal sealed class ModelCatalog
 
     private sealed class Entry
     {
+        private readonly ModelSource _source;
+        private readonly GranaryOptions _options;
         private TextModel? _opened;
 
         public Entry(ModelSource source, GranaryOptions options, ImportProgressLog progress)
         {
-            Imported = new(() => Task.Run(() => Import(source, options, progress)));
-            Served = new(async () => Read(source, options, await Imported.Value));
+            (_source, _options) = (source, options);
+            Imported = new(() => Task.Run(() => Import(progress)));
+            // A model that is served in parts may be larger than this machine: nothing is imported only to be asked what it is.
+            Described = new(() => options.IsWhole || IsImported ? Imported.Value : Task.Run(() => new ImportedModel(source.Directory, ModelImporter.Describe(source.Directory, Whole))));
+            Served = new(async () => Read(source, options, await Described.Value));
         }
 
+        /// <summary>All of it, as it is executed.</summary>
         public Lazy<Task<ImportedModel>> Imported { get; }
+
+        /// <summary>What it is, and where its text files are.</summary>
+        public Lazy<Task<ImportedModel>> Described { get; }
 
         public Lazy<Task<TextModel>> Served { get; }
 
         public TextModel? Opened { get => Volatile.Read(ref _opened); set => Volatile.Write(ref _opened, value); }
 
-        private static ImportedModel Import(ModelSource source, GranaryOptions options, ImportProgressLog progress)
+        private bool IsImported => File.Exists(Path.Combine(_source.Directory, ModelDescription.FileName));
+
+        private ImportOptions Whole => new() { Weights = _options.Quantize, ContextLength = _options.ContextLength };
+
+        private ModelCache Cache => new(string.IsNullOrWhiteSpace(_options.CacheDirectory) ? ModelCache.DefaultRoot : _options.CacheDirectory);
+
+        public ModelShape ReadShape()
+        {
+            var shape = ModelShapes.Read(_source.Directory, Whole);
+            return _options.ContextLength == 0 ? shape : shape with { ContextLength = Math.Min(shape.ContextLength, _options.ContextLength) };
+        }
+
+        public ImportedModel ImportPart(ShardSlice slice, IProgress<ImportProgress> progress, CancellationToken cancellationToken)
+        {
+            if (IsImported) throw new ModelImportException($"Model '{_source.Name}' was imported whole; parts are made of its Hugging Face folder.");
+            return Cache.GetOrImport(_source.Directory, Whole with { Slice = slice }, progress, cancellationToken);
+        }
+
+        private ImportedModel Import(ImportProgressLog progress)
         {
             // What was imported before is served as it is.
-            if (File.Exists(Path.Combine(source.Directory, ModelDescription.FileName)))
-                return new ImportedModel(source.Directory, ModelDescription.Load(source.Directory));
-            var cache = new ModelCache(string.IsNullOrWhiteSpace(options.CacheDirectory) ? ModelCache.DefaultRoot : options.CacheDirectory);
-            using var report = progress.Begin(source.Name);
-            return cache.GetOrImport(
-                source.Directory, new ImportOptions { Weights = options.Quantize, ContextLength = options.ContextLength }, report, CancellationToken.None);
+            if (IsImported) return new ImportedModel(_source.Directory, ModelDescription.Load(_source.Directory));
+            using var report = progress.Begin(_source.Name);
+            return Cache.GetOrImport(_source.Directory, Whole, report, CancellationToken.None);
         }
 
         private static TextModel Read(ModelSource source, GranaryOptions options, ImportedModel imported)
@@ -105,7 +147,9 @@ internal sealed class ModelCatalog
                     ContextLength = options.ContextLength == 0 ? description.ContextLength : options.ContextLength,
                     VocabularySize = description.VocabularySize,
                     HiddenSize = description.HiddenSize,
-                    Created = new DateTimeOffset(File.GetLastWriteTimeUtc(Path.Combine(imported.Directory, ModelDescription.FileName))),
+                    // The imported folder's own file; a source that is served in parts has none.
+                    Created = new DateTimeOffset(File.GetLastWriteTimeUtc(
+                        new[] { ModelDescription.FileName, "config.json" }.Select(file => Path.Combine(imported.Directory, file)).First(File.Exists))),
                     Defaults = new(
                         description.Defaults.Temperature, description.Defaults.TopK, description.Defaults.TopP, description.Defaults.MinP,
                         description.Defaults.RepetitionPenalty),

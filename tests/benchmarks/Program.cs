@@ -12,6 +12,8 @@ return args switch
     ["gateway-bare-server", .. var rest] => await BareServer.RunAsync(rest),
     ["gateway-bare-engine", .. var rest] => await BareEngine.RunAsync(rest),
     ["gateway-client", .. var rest] => LoadClient.Run(rest),
+    ["links", .. var rest] => await LinksBenchmark.RunAsync(rest),
+    ["links-load"] => LinksBenchmark.Load(), // A process that the links benchmark starts.
     ["text", .. var rest] => TextBenchmark.Run(rest),
     _ => Usage(),
 };
@@ -24,6 +26,7 @@ static int Usage()
           http [--output FILE]
           startup [--output FILE]
           gateway [--sides engine,server,granary] [--rates 50,100,200,350,500] [--tokens 200] [--step-ms 10] [--warm-up 4] [--window 10] [--output FILE]
+          links [--busy 0] [--output FILE]
           text [--output FILE]
         """);
     return 2;

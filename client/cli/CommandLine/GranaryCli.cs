@@ -3,6 +3,7 @@ using Granary.Client.Cli.Chat;
 using Granary.Client.Cli.Load;
 using Granary.Client.Cli.Models;
 using Granary.Client.Cli.Text;
+using Granary.Client.Cli.Topology;
 using Granary.Text.Tokenization;
 
 namespace Granary.Client.Cli.CommandLine;
@@ -18,6 +19,7 @@ internal static class GranaryCli
         var root = new RootCommand("Talks to a Granary cluster, or to any server of the OpenAI API.");
         root.Subcommands.Add(ChatCommand.Create(context));
         root.Subcommands.Add(ModelsCommand.Create(context));
+        root.Subcommands.Add(TopologyCommand.Create(context));
         root.Subcommands.Add(LoadCommand.Create(context));
         root.Subcommands.Add(TokenizeCommand.Create(context));
         root.Subcommands.Add(TemplateCommand.Create(context));

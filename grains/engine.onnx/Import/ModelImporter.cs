@@ -29,6 +29,18 @@ public static class ModelImporter
         return ImportLocked(source, output, SourceFingerprint.Compute(source, options), options, progress, cancellationToken);
     }
 
+    /// <summary>What an import would say of the model; of weights only the files' fingerprint is taken.</summary>
+    /// <exception cref="ModelImportException">Configuration or names of files are refused.</exception>
+    public static ModelDescription Describe(string sourceDirectory, ImportOptions options)
+    {
+        var source = new SourceFolder(sourceDirectory);
+        options = SliceCheck.Checked(source, options);
+        var config = ModelConfigurationReader.Read(source, options);
+        var (eos, defaults) = GenerationConfiguration.Read(source, config.VocabularySize);
+        var tensors = new DecoderTensors(config, options.Slice ?? ShardSlice.Whole(config.Shape(options.Weights)));
+        return Describe(config, tensors.ParameterCount, options, SourceFingerprint.Compute(source, options), eos, defaults);
+    }
+
     /// <summary>Imports while the caller holds the output's lock.</summary>
     /// <param name="options">With a slice that fits.</param>
     internal static ModelDescription ImportLocked(

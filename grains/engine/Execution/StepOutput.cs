@@ -13,11 +13,18 @@ public abstract class StepOutput
     /// <exception cref="StepFailedException">They could not be fetched.</exception>
     public abstract Span<float> Logits(int row);
 
-    /// <summary>[count]: some columns of a row, in another memory than the row or in the same.</summary>
+    /// <summary>Says that these columns of the row will be asked for, so that what is far is on its way while other rows are looked at.</summary>
+    /// <remarks>Never waits. At most once for each row, before any <see cref="Columns"/> of the step.</remarks>
+    public virtual void Expect(int row, int first, int count)
+    {
+    }
+
+    /// <summary>[count]: some columns of a row, in another memory than the row or in the same; valid until the next call.</summary>
     /// <exception cref="StepFailedException">They could not be fetched.</exception>
     public virtual ReadOnlySpan<float> Columns(int row, int first, int count) => Logits(row).Slice(first, count);
 
     /// <summary>What was computed of a row instead of all its columns, as <see cref="StepPlan.RowTemperatures"/> wants; null where all are at hand.</summary>
+    /// <remarks>Valid until another row's is asked for.</remarks>
     public virtual RowSummary? Summary(int row) => null;
 }
 

@@ -13,6 +13,9 @@ internal sealed class RankCosts
 
     private const int Float = sizeof(float);
 
+    // Tensors are mapped from files, each from a page of its own; a layer has at most a dozen, all the rest fewer.
+    private const long PageBytes = 4096, Tensors = 12;
+
     // A session's own: graph, thread pool, the arena's slack.
     private const long SessionBytes = 16 << 20;
 
@@ -30,10 +33,11 @@ internal sealed class RankCosts
         (_model, _slice) = (model, slice);
         long hidden = model.HiddenSize, heads = (long)slice.Heads.Count * model.HeadSize, kv = (long)slice.KvHeads.Count * model.HeadSize, inner = slice.Intermediate.Count;
         LayerWeightBytes = Matrix(heads + (2 * kv), hidden) + Matrix(hidden, heads) + Matrix(2 * inner, hidden) + Matrix(hidden, inner)
-            + (Float * (heads + (2 * kv) + (2 * inner) + (4 * hidden) + (2L * model.HeadSize)));
+            + (Float * (heads + (2 * kv) + (2 * inner) + (4 * hidden) + (2L * model.HeadSize))) + (Tensors * PageBytes);
         LayerMultiplyAdds = (double)hidden * ((2 * heads) + (2 * kv) + (3 * inner));
         KvTokenBytes = 2 * kv * Float;
-        EmbeddingBytes = Float * hidden * slice.Vocabulary.Count;
+        // Of several ranks each has a row of zeros, for ids that others look up.
+        EmbeddingBytes = Float * hidden * (slice.Vocabulary.Count + (slice.Ranks > 1 ? 1 : 0));
         HeadBytes = Matrix(slice.Vocabulary.Count, hidden) + (Float * hidden);
         // Residual, norms, sums and products; packed heads and their attention; gate, up, and their product; what comes in and goes out.
         _activationBytes = Float * (long)request.MaxTokensPerStep * ((8 * hidden) + (2 * heads) + (2 * kv) + (4 * inner));
@@ -56,7 +60,7 @@ internal sealed class RankCosts
     public long HeadBytes { get; }
 
     public long WeightBytes(int layers, StageRole role) =>
-        (layers * LayerWeightBytes) + RotaryBytes + (role.IsFirst ? EmbeddingBytes : 0) + (role.IsLast ? HeadBytes : 0);
+        (layers * LayerWeightBytes) + RotaryBytes + (Tensors * PageBytes) + (role.IsFirst ? EmbeddingBytes : 0) + (role.IsLast ? HeadBytes : 0);
 
     public long KvBytes(int layers, long tokens) => layers * tokens * KvTokenBytes;
 

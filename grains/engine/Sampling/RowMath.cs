@@ -15,36 +15,44 @@ internal static class RowMath
 
     private const int Lanes = 8;
 
-    /// <summary>The highest value and the lowest column that has it.</summary>
-    /// <returns>-1 when the row has a NaN.</returns>
-    public static int ArgMax(ReadOnlySpan<float> row, out float max)
-    {
-        max = float.NegativeInfinity;
-        var best = 0;
-        for (var start = 0; start < row.Length; start += BlockColumns)
-        {
-            var block = row.Slice(start, Math.Min(BlockColumns, row.Length - start));
-            var blockMax = Max(block, out var hasNaN);
-            if (hasNaN) return -1;
-            if (blockMax > max) (max, best) = (blockMax, start);
-        }
+    /// <summary>Columns are spread over so many maxima of a block, for <see cref="ArgMax(ReadOnlySpan{float}, out float, Span{float}, Span{float})"/>.</summary>
+    public const int LaneMaxima = 2 * Lanes;
 
-        return best + row[best..].IndexOf(max);
+    public static int BlocksOf(int columns) => (columns + BlockColumns - 1) / BlockColumns;
+
+    /// <summary>The highest value, and the highest of each block.</summary>
+    /// <param name="blockMaxima">[blocks].</param>
+    /// <returns>The lowest column that has it; -1 when the row has a NaN, and nothing else is told then.</returns>
+    public static int ArgMax(ReadOnlySpan<float> row, out float max, Span<float> blockMaxima)
+    {
+        Span<float> lanes = stackalloc float[LaneMaxima];
+        return ArgMax(row, out max, blockMaxima, lanes, everyBlocksLanes: false);
     }
 
-    /// <summary>exp((x - max) * scale) of every column, and their sums per block of <see cref="BlockColumns"/>.</summary>
-    /// <returns>The sum of all.</returns>
-    public static double Weights(ReadOnlySpan<float> row, float max, float scale, Span<float> weights, Span<double> blockSums)
+    /// <param name="laneMaxima">[blocks * <see cref="LaneMaxima"/>]: the highest of each sixteenth of a block's columns; -∞ for one without columns.</param>
+    public static int ArgMax(ReadOnlySpan<float> row, out float max, Span<float> blockMaxima, Span<float> laneMaxima) =>
+        ArgMax(row, out max, blockMaxima, laneMaxima, everyBlocksLanes: true);
+
+    /// <summary>The sum of exp((x - block's maximum) * scale) over each block; 0 where the maximum is -∞.</summary>
+    public static void BlockSums(ReadOnlySpan<float> row, ReadOnlySpan<float> blockMaxima, float scale, Span<double> sums)
+    {
+        Span<float> weights = stackalloc float[BlockColumns];
+        for (var b = 0; b < blockMaxima.Length; b++)
+        {
+            var start = b * BlockColumns;
+            var block = row.Slice(start, Math.Min(BlockColumns, row.Length - start));
+            sums[b] = float.IsNegativeInfinity(blockMaxima[b]) ? 0 : Weights(block, blockMaxima[b], scale, weights);
+        }
+    }
+
+    /// <summary>What a block's sum has to be multiplied with to count beside others.</summary>
+    public static double BlockFactor(float blockMax, float max, float scale) => Math.Exp(((double)blockMax - max) * scale);
+
+    /// <summary>The sum of exp((x - max) * scale) over all blocks.</summary>
+    public static double Total(ReadOnlySpan<float> blockMaxima, ReadOnlySpan<double> sums, float max, float scale)
     {
         double total = 0;
-        for (var start = 0; start < row.Length; start += BlockColumns)
-        {
-            var length = Math.Min(BlockColumns, row.Length - start);
-            var sum = BlockWeights(row.Slice(start, length), max, scale, weights.Slice(start, length));
-            blockSums[start / BlockColumns] = sum;
-            total += sum;
-        }
-
+        for (var b = 0; b < sums.Length; b++) total += sums[b] * BlockFactor(blockMaxima[b], max, scale);
         return total;
     }
 
@@ -74,7 +82,24 @@ internal static class RowMath
         return count;
     }
 
-    private static float Max(ReadOnlySpan<float> block, out bool hasNaN)
+    private static int ArgMax(ReadOnlySpan<float> row, out float max, Span<float> blockMaxima, Span<float> laneMaxima, bool everyBlocksLanes)
+    {
+        max = float.NegativeInfinity;
+        var best = 0;
+        for (var start = 0; start < row.Length; start += BlockColumns)
+        {
+            var b = start / BlockColumns;
+            var block = row.Slice(start, Math.Min(BlockColumns, row.Length - start));
+            var blockMax = Max(block, laneMaxima.Slice(everyBlocksLanes ? b * LaneMaxima : 0, LaneMaxima), out var hasNaN);
+            if (hasNaN) return -1;
+            blockMaxima[b] = blockMax;
+            if (blockMax > max) (max, best) = (blockMax, start);
+        }
+
+        return best + row[best..].IndexOf(max);
+    }
+
+    private static float Max(ReadOnlySpan<float> block, Span<float> laneMaxima, out bool hasNaN)
     {
         ref var first = ref MemoryMarshal.GetReference(block);
         var max0 = Vector256.Create(float.NegativeInfinity);
@@ -91,19 +116,22 @@ internal static class RowMath
         }
 
         hasNaN = ordered.ExtractMostSignificantBits() != 0xFF;
-        max0 = Vector256.MaxNative(max0, max1);
-        var max = float.NegativeInfinity;
-        for (var lane = 0; lane < Lanes; lane++) max = Math.Max(max, max0[lane]);
-        for (; i < block.Length; i++)
+        max0.CopyTo(laneMaxima);
+        max1.CopyTo(laneMaxima[Lanes..]);
+        for (var lane = 0; i < block.Length; i++, lane++)
         {
             hasNaN |= float.IsNaN(block[i]);
-            max = Math.Max(max, block[i]);
+            laneMaxima[lane] = Math.Max(laneMaxima[lane], block[i]);
         }
 
+        var max = float.NegativeInfinity;
+        foreach (var laneMax in laneMaxima) max = Math.Max(max, laneMax);
         return max;
     }
 
-    private static double BlockWeights(ReadOnlySpan<float> row, float max, float scale, Span<float> weights)
+    /// <summary>exp((x - max) * scale) of every column: of each the same bits, whatever columns it is among.</summary>
+    /// <returns>Their sum.</returns>
+    public static double Weights(ReadOnlySpan<float> row, float max, float scale, Span<float> weights)
     {
         ref var source = ref MemoryMarshal.GetReference(row);
         ref var target = ref MemoryMarshal.GetReference(weights);

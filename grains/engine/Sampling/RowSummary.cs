@@ -20,6 +20,9 @@ public sealed class RowSummary
     private readonly float[] _logits = new float[MaxCandidates];
     private float[] _blockMaxima = [];
     private double[] _blockSums = [];
+    private float[] _merged = []; // Scratch memory of Merge.
+    private int[] _mergedColumns = [];
+    private int[] _places = [];
 
     /// <summary>First column of the row that it covers.</summary>
     public int FirstColumn { get; private set; }
@@ -71,5 +74,77 @@ public sealed class RowSummary
 
     /// <summary>How many sums the summary of a slice has.</summary>
     public static int BlocksOf(int firstColumn, int columnCount, float temperature) =>
-        temperature > 0 && firstColumn % BlockColumns == 0 ? (columnCount + BlockColumns - 1) / BlockColumns : 0;
+        temperature > 0 && firstColumn % BlockColumns == 0 ? RowMath.BlocksOf(columnCount) : 0;
+
+    /// <summary>Becomes the summary of all slices together. None of them is this one.</summary>
+    /// <param name="slices">In the order of their columns, at one temperature; each begins where the one before ends.</param>
+    /// <exception cref="ArgumentException">They do not fit together.</exception>
+    public void Merge(ReadOnlySpan<RowSummary> slices)
+    {
+        var (columns, candidates, hasBlocks) = (0, 0, true);
+        foreach (var slice in slices)
+        {
+            if (slice.FirstColumn != slices[0].FirstColumn + columns || slice.Temperature != slices[0].Temperature)
+            {
+                throw new ArgumentException(
+                    $"A slice begins at column {slice.FirstColumn} and is at temperature {slice.Temperature}; it should be column {slices[0].FirstColumn + columns}, temperature {slices[0].Temperature}.",
+                    nameof(slices));
+            }
+
+            columns += slice.ColumnCount;
+            candidates += slice.CandidateCount;
+            hasBlocks &= slice.BlockCount > 0;
+        }
+
+        Reset(slices[0].FirstColumn, columns, slices[0].Temperature, Math.Min(candidates, MaxCandidates));
+        if (!hasBlocks) BlockCount = 0;
+        MergeBestAndBlocks(slices);
+        MergeCandidates(slices, candidates);
+    }
+
+    private void MergeBestAndBlocks(ReadOnlySpan<RowSummary> slices)
+    {
+        (BestColumn, Best) = (slices[0].BestColumn, slices[0].Best);
+        var block = 0;
+        foreach (var slice in slices)
+        {
+            if (slice.BestColumn < 0 || BestColumn < 0) BestColumn = -1;
+            else if (slice.Best > Best) (BestColumn, Best) = (slice.BestColumn, slice.Best);
+            if (BlockCount == 0) continue;
+            slice.BlockMaxima.CopyTo(BlockMaxima[block..]);
+            slice.BlockSums.CopyTo(BlockSums[block..]);
+            block += slice.BlockCount;
+        }
+    }
+
+    private void MergeCandidates(ReadOnlySpan<RowSummary> slices, int count)
+    {
+        if (_merged.Length < count) (_merged, _mergedColumns, _places) = (new float[count], new int[count], new int[count]);
+        var next = 0;
+        foreach (var slice in slices)
+        {
+            slice.CandidateLogits.CopyTo(_merged.AsSpan(next));
+            slice.CandidateColumns.CopyTo(_mergedColumns.AsSpan(next));
+            next += slice.CandidateCount;
+        }
+
+        Keep(_mergedColumns.AsSpan(0, count), _merged.AsSpan(0, count), _places);
+    }
+
+    /// <summary>Takes the best of some candidates, as many as there is room for.</summary>
+    /// <param name="columns">Ascending.</param>
+    /// <param name="places">Room for as many numbers.</param>
+    internal void Keep(ReadOnlySpan<int> columns, ReadOnlySpan<float> logits, Span<int> places)
+    {
+        places = places[..columns.Length];
+        Selection.Number(places);
+        if (columns.Length > CandidateCount)
+        {
+            Selection.Best(places, logits, CandidateCount);
+            places = places[..CandidateCount];
+            places.Sort();
+        }
+
+        for (var i = 0; i < places.Length; i++) (_columns[i], _logits[i]) = (columns[places[i]], logits[places[i]]);
+    }
 }

@@ -15,8 +15,54 @@ internal sealed class Sampler(int vocabularySize)
 
     private readonly LogitEdits _edits = new(vocabularySize);
     private readonly Candidates _candidates = new(vocabularySize);
-    private readonly float[] _weights = new float[vocabularySize];
-    private readonly double[] _blockSums = new double[(vocabularySize + RowMath.BlockColumns - 1) / RowMath.BlockColumns];
+    private readonly float[] _blockMaxima = new float[RowMath.BlocksOf(vocabularySize)];
+    private readonly double[] _blockSums = new double[RowMath.BlocksOf(vocabularySize)];
+
+    /// <summary>What of a row a request needs: one of <see cref="RowWants"/>, or a summary at a temperature.</summary>
+    /// <param name="generated">Tokens generated so far.</param>
+    public static float WantOf(SamplingParameters parameters, int generated)
+    {
+        var isWhole = parameters is not { TopLogprobs: null, LogitBias: null or { Count: 0 }, RepetitionPenalty: 1, PresencePenalty: 0, FrequencyPenalty: 0 }
+            || generated < parameters.MinTokens;
+        if (isWhole) return RowWants.Whole;
+        if (parameters.Temperature < LeastTemperature) return RowWants.Highest;
+        return parameters.TopK <= RowSummary.MaxCandidates ? parameters.Temperature : RowWants.Whole;
+    }
+
+    /// <summary>Lets the step's output fetch what <see cref="Sample(StepOutput, int, SamplingParameters, ReadOnlySpan{int}, ReadOnlySpan{int}, int, int)"/> will ask for beyond a summary, as far as that is known.</summary>
+    /// <param name="generated">Tokens generated so far.</param>
+    public void Expect(StepOutput step, int logitRow, SamplingParameters parameters, int generated, int choice)
+    {
+        if (WantOf(parameters, generated) is RowWants.Whole or RowWants.Highest) return;
+        var filters = DrawFilters.Of(parameters, vocabularySize);
+        if (!filters.KeepAll || step.Summary(logitRow) is not { BestColumn: >= 0 } summary || !float.IsFinite(summary.Best)) return;
+
+        if (summary.BlockCount == 0)
+        {
+            step.Expect(logitRow, 0, vocabularySize);
+            return;
+        }
+
+        var (first, count) = ColumnsOf(FindBlock(summary, filters, Philox.Uniform(parameters.Seed, choice, generated), out _));
+        step.Expect(logitRow, first, count);
+    }
+
+    /// <summary>Chooses from a summary where there is one and it suffices, and from the row where not: the same token either way.</summary>
+    /// <param name="logitRow">In the step's output.</param>
+    /// <inheritdoc cref="Sample(Span{float}, SamplingParameters, ReadOnlySpan{int}, ReadOnlySpan{int}, int, int)"/>
+    public SampledToken Sample(
+        StepOutput step, int logitRow, SamplingParameters parameters, ReadOnlySpan<int> prompt, ReadOnlySpan<int> output, int choice, int row)
+    {
+        if (step.Summary(logitRow) is { } summary && WantOf(parameters, output.Length) != RowWants.Whole)
+        {
+            Check(summary.BestColumn, summary.Best, row);
+            if (parameters.Temperature < LeastTemperature) return new(summary.BestColumn);
+            var uniform = Philox.Uniform(parameters.Seed, choice, output.Length);
+            if (summary.Temperature == parameters.Temperature && TryDraw(step, logitRow, summary, parameters, uniform) is { } token) return new(token);
+        }
+
+        return Sample(step.Logits(logitRow), parameters, prompt, output, choice, row);
+    }
 
     /// <param name="logits">[vocabulary]; bias and penalties are written into it.</param>
     /// <param name="row">Which sampled row of the step this is; for the message of an error.</param>
@@ -25,10 +71,8 @@ internal sealed class Sampler(int vocabularySize)
         Span<float> logits, SamplingParameters parameters, ReadOnlySpan<int> prompt, ReadOnlySpan<int> output, int choice, int row)
     {
         _edits.Apply(logits, parameters, prompt, output);
-        var best = RowMath.ArgMax(logits, out var max);
-        if (best < 0) throw new StepFailedException($"Sampled row {row} has a logit that is not a number.");
-        if (!float.IsFinite(max)) throw new StepFailedException($"Sampled row {row} has {max} as its highest logit.");
-
+        var best = RowMath.ArgMax(logits, out var max, _blockMaxima);
+        Check(best, max, row);
         var token = parameters.Temperature < LeastTemperature
             ? best
             : Draw(logits, max, parameters, Philox.Uniform(parameters.Seed, choice, output.Length));
@@ -42,64 +86,103 @@ internal sealed class Sampler(int vocabularySize)
     /// <exception cref="StepFailedException">The row has no finite maximum, or a NaN.</exception>
     public LogprobRow Score(ReadOnlySpan<float> logits, int token, int top, int position)
     {
-        var best = RowMath.ArgMax(logits, out var max);
+        var best = RowMath.ArgMax(logits, out var max, _blockMaxima);
         if (best < 0) throw new StepFailedException($"Prompt position {position} has a logit that is not a number.");
         if (!float.IsFinite(max)) throw new StepFailedException($"Prompt position {position} has {max} as its highest logit.");
         return Logprobs(logits, max, token, top);
     }
 
-    private int Draw(ReadOnlySpan<float> logits, float max, SamplingParameters parameters, double uniform)
+    private static void Check(int best, float max, int row)
     {
-        var total = RowMath.Weights(logits, max, 1 / parameters.Temperature, _weights, _blockSums);
-        if (parameters is { TopK: 0, TopP: 1, MinP: 0 }) return DrawFromAll(logits.Length, uniform * total);
-
-        var kept = _candidates.Select(logits, _weights, total, max, parameters);
-        double mass = 0;
-        foreach (var id in kept) mass += _weights[id];
-
-        var target = uniform * mass;
-        double sum = 0;
-        var token = -1;
-        foreach (var id in kept)
-        {
-            if (_weights[id] == 0) continue;
-            token = id; // The last one also answers for what rounding leaves of the target.
-            sum += _weights[id];
-            if (sum > target) break;
-        }
-
-        return token;
+        if (best < 0) throw new StepFailedException($"Sampled row {row} has a logit that is not a number.");
+        if (!float.IsFinite(max)) throw new StepFailedException($"Sampled row {row} has {max} as its highest logit.");
     }
 
-    private int DrawFromAll(int length, double target)
+    private int Draw(ReadOnlySpan<float> logits, float max, SamplingParameters parameters, double uniform)
     {
-        double before = 0;
-        var block = 0;
-        for (var b = 0; b < _blockSums.Length; b++)
+        var filters = DrawFilters.Of(parameters, vocabularySize);
+        if (!filters.KeepAll && !filters.NeedTotal) return _candidates.Draw(logits, max, 0, filters, uniform);
+
+        RowMath.BlockSums(logits, _blockMaxima, filters.Scale, _blockSums);
+        var total = RowMath.Total(_blockMaxima, _blockSums, max, filters.Scale);
+        if (!filters.KeepAll) return _candidates.Draw(logits, max, total, filters, uniform);
+
+        var block = FindBlock(_blockMaxima, _blockSums, max, filters.Scale, uniform * total, out var rest);
+        var (first, count) = ColumnsOf(block);
+        return first + DrawFromBlock(logits.Slice(first, count), _blockMaxima[block], filters.Scale, rest);
+    }
+
+    /// <returns>Null when the summary does not tell.</returns>
+    private int? TryDraw(StepOutput step, int logitRow, RowSummary summary, SamplingParameters parameters, double uniform)
+    {
+        var filters = DrawFilters.Of(parameters, vocabularySize);
+        if (!filters.KeepAll && !filters.NeedTotal) return _candidates.TryDraw(summary, 0, filters, uniform);
+        if (summary.BlockCount == 0) return null;
+
+        if (!filters.KeepAll)
         {
-            if (_blockSums[b] == 0) continue;
-            block = b;
-            if (before + _blockSums[b] > target) break;
-            before += _blockSums[b];
+            var total = RowMath.Total(summary.BlockMaxima, summary.BlockSums, summary.Best, filters.Scale);
+            return _candidates.TryDraw(summary, total, filters, uniform);
         }
 
-        var start = block * RowMath.BlockColumns;
-        var end = Math.Min(start + RowMath.BlockColumns, length);
-        var token = -1;
-        for (var id = start; id < end; id++)
+        var block = FindBlock(summary, filters, uniform, out var rest);
+        var (first, count) = ColumnsOf(block);
+        var max = summary.BlockMaxima[block];
+        return first + DrawFromBlock(step.Columns(logitRow, first, count), max, filters.Scale, rest);
+    }
+
+    private (int First, int Count) ColumnsOf(int block) =>
+        (block * RowMath.BlockColumns, Math.Min(RowMath.BlockColumns, vocabularySize - block * RowMath.BlockColumns));
+
+    private static int FindBlock(RowSummary summary, DrawFilters filters, double uniform, out double rest)
+    {
+        var total = RowMath.Total(summary.BlockMaxima, summary.BlockSums, summary.Best, filters.Scale);
+        return FindBlock(summary.BlockMaxima, summary.BlockSums, summary.Best, filters.Scale, uniform * total, out rest);
+    }
+
+    /// <param name="rest">What is left of the target in the block, by the block's own weights.</param>
+    /// <returns>The block in which the sum of all weights passes the target.</returns>
+    private static int FindBlock(
+        ReadOnlySpan<float> maxima, ReadOnlySpan<double> sums, float max, float scale, double target, out double rest)
+    {
+        var block = -1;
+        double before = 0;
+        rest = 0;
+        for (var b = 0; b < sums.Length; b++)
         {
-            if (_weights[id] == 0) continue;
-            token = id;
-            before += _weights[id];
+            var factor = RowMath.BlockFactor(maxima[b], max, scale);
+            var sum = sums[b] * factor;
+            if (sum == 0) continue;
+            block = b; // The last one also answers for what rounding leaves of the target.
+            rest = (target - before) / factor;
+            before += sum;
             if (before > target) break;
         }
 
-        return token;
+        return block;
+    }
+
+    private static int DrawFromBlock(ReadOnlySpan<float> columns, float max, float scale, double target)
+    {
+        Span<float> weights = stackalloc float[RowMath.BlockColumns];
+        RowMath.Weights(columns, max, scale, weights);
+        var drawn = -1;
+        double before = 0;
+        for (var i = 0; i < columns.Length; i++)
+        {
+            if (weights[i] == 0) continue;
+            drawn = i;
+            before += weights[i];
+            if (before > target) break;
+        }
+
+        return drawn;
     }
 
     private LogprobRow Logprobs(ReadOnlySpan<float> logits, float max, int token, int count)
     {
-        var logOfSum = max + Math.Log(RowMath.Weights(logits, max, 1, _weights, _blockSums));
+        RowMath.BlockSums(logits, _blockMaxima, 1, _blockSums);
+        var logOfSum = max + Math.Log(RowMath.Total(_blockMaxima, _blockSums, max, 1));
         Span<int> ids = stackalloc int[count];
         var found = 0;
         for (var id = 0; id < logits.Length && count > 0; id++)

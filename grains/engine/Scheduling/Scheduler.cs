@@ -41,7 +41,7 @@ internal sealed class Scheduler
         _maxRunning = Math.Min(Math.Min(options.MaxRunningSequences, options.MaxTokensPerStep), _maxLogitRows); // So that each advances.
         _cache = cache ?? new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching);
         _prefixWaits = new(_cache);
-        _writer = new(_maxTokens, _maxRunning, _maxLogitRows);
+        _writer = new(_maxTokens, _maxRunning, _maxLogitRows, shape.Summaries);
         _depth = shape.StepsInFlight;
     }
 
@@ -104,9 +104,10 @@ internal sealed class Scheduler
     }
 
     /// <summary>Makes the next step, of sequences that are in no step in flight.</summary>
-    /// <returns>Null when no sequence can advance: there is none, all are in flight or wait for one that is, or their readers are behind.</returns>
+    /// <returns>Null when as many are in flight as may be, or no sequence can advance: there is none, all are in flight or wait for one that is, or their readers are behind.</returns>
     public ScheduledStep? Schedule()
     {
+        if (_inFlight == _depth) return null;
         _budget = _maxTokens;
         _logitRows = _maxLogitRows;
         (_preempted, _stalled) = (false, false);

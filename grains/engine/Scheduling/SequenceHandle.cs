@@ -16,6 +16,8 @@ internal sealed class SequenceHandle : ISequenceHandle
     private Action? _resume;
     private Action? _cancel;
     private ITimer? _deadline;
+    private Action? _ready;
+    private StepFailedException? _failure;
     private int _buffered;
     private int _paused;
 
@@ -37,6 +39,8 @@ internal sealed class SequenceHandle : ISequenceHandle
     /// <summary>Sets what wakes the engine, and the timer that ends the sequence; before it is submitted.</summary>
     public void Connect(Action resume, Action cancel, ITimer? deadline) => (_resume, _cancel, _deadline) = (resume, cancel, deadline);
 
+    public StepFailedException? Failure => Volatile.Read(ref _failure);
+
     public bool TryRead(out GeneratedToken token)
     {
         if (!_tokens.Reader.TryRead(out token)) return false;
@@ -46,6 +50,13 @@ internal sealed class SequenceHandle : ISequenceHandle
 
     public ValueTask<bool> WaitToReadAsync(CancellationToken cancellationToken = default) =>
         _tokens.Reader.WaitToReadAsync(cancellationToken);
+
+    public void Listen(Action ready)
+    {
+        // Written before it is called, and read by the engine after it wrote: one of the two calls sees the token.
+        Interlocked.Exchange(ref _ready, ready);
+        ready();
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -72,6 +83,8 @@ internal sealed class SequenceHandle : ISequenceHandle
         if (!_tokens.Writer.TryWrite(token))
             throw new InvalidOperationException($"A sequence has more than {_capacity} untaken tokens; it should have paused.");
         if (token.End is not null) _tokens.Writer.TryComplete();
+        Interlocked.MemoryBarrier();
+        _ready?.Invoke();
     }
 
     /// <summary>Says that the engine has let go of the sequence.</summary>
@@ -83,7 +96,9 @@ internal sealed class SequenceHandle : ISequenceHandle
 
     public void Fail(StepFailedException error)
     {
+        Interlocked.Exchange(ref _failure, error);
         _tokens.Writer.TryComplete(error);
         Release();
+        _ready?.Invoke();
     }
 }

@@ -1,9 +1,11 @@
 using Granary.Engine.Execution;
+using Granary.Engine.Sampling;
 
 namespace Granary.Engine.Scheduling;
 
 /// <summary>Writes scheduled sequences into a step plan, reusing its arrays.</summary>
-internal sealed class StepPlanWriter(int maxTokens, int maxSequences, int maxLogitRows)
+/// <param name="summaries">Whether the executor heeds how much of a row is wanted.</param>
+internal sealed class StepPlanWriter(int maxTokens, int maxSequences, int maxLogitRows, bool summaries)
 {
     private long _step;
 
@@ -32,7 +34,7 @@ internal sealed class StepPlanWriter(int maxTokens, int maxSequences, int maxLog
     }
 
     /// <summary>First the positions of the prompt that are read, then the last token if another is to follow it.</summary>
-    private static void WriteRows(StepPlan plan, Sequence sequence)
+    private void WriteRows(StepPlan plan, Sequence sequence)
     {
         sequence.FirstHiddenRow = plan.HiddenCount;
         sequence.FirstLogitRow = plan.LogitCount;
@@ -47,7 +49,7 @@ internal sealed class StepPlanWriter(int maxTokens, int maxSequences, int maxLog
         }
 
         if (sequence.Scheduled != sequence.Pending || !sequence.WantsToken) return;
-        WantLogits(plan, RowWants.Whole);
+        WantLogits(plan, summaries ? Sampler.WantOf(sequence.Sampling, sequence.GeneratedCount) : RowWants.Whole);
         plan.HiddenRows[plan.HiddenCount++] = plan.TokenCount - 1;
     }
 

@@ -13,7 +13,7 @@ namespace Granary.Grains;
 /// after the memory of the last has been given back. Safe for any thread.
 /// </remarks>
 public sealed partial class EngineHost(
-    IReplicaFactory factory, IOptions<EngineHostOptions> options, TimeProvider time, ILogger<EngineHost> logger)
+    IReplicaFactory factory, ReplicaLeader leader, IOptions<EngineHostOptions> options, TimeProvider time, ILogger<EngineHost> logger)
     : IHostedService, IAsyncDisposable
 {
     private readonly Lock _gate = new();
@@ -21,6 +21,9 @@ public sealed partial class EngineHost(
     private readonly EngineHostOptions _options = options.Value;
     private long _lastEpoch;
     private bool _stopping;
+
+    /// <summary>A life began or ended. Raised on any thread.</summary>
+    public event Action? Changed;
 
     /// <summary>The lives that run now.</summary>
     public IReadOnlyCollection<HostedReplica> Replicas
@@ -107,7 +110,9 @@ public sealed partial class EngineHost(
         LoadedReplica? loaded = null;
         try
         {
-            loaded = await factory.CreateAsync(spec, slot.EndAsked).ConfigureAwait(false);
+            loaded = spec.Layout is null
+                ? await factory.CreateAsync(spec, slot.EndAsked).ConfigureAwait(false)
+                : await leader.CreateAsync(spec, slot.Epoch, slot.EndAsked).ConfigureAwait(false);
             await EngineProbe.RunAsync(loaded.Engine, spec.ReplicaId, _options.ProbeTimeout, time, slot.EndAsked).ConfigureAwait(false);
             var elapsed = time.GetElapsedTime(started);
             LogReady(spec.ReplicaId, slot.Epoch, elapsed, loaded.Engine.Info.KvBlockCount);
@@ -133,16 +138,18 @@ public sealed partial class EngineHost(
         if (slot.Loading.IsCompletedSuccessfully)
         {
             var replica = await slot.Loading.ConfigureAwait(false);
+            Changed?.Invoke();
             var failure = await RunToEndAsync(replica, slot).ConfigureAwait(false);
             slot.End(); // A life that failed is over for everyone, whoever asks next.
             replica.End(failure);
             if (failure is null) LogEnded(replicaId, slot.Epoch);
             else LogFailed(replicaId, slot.Epoch, failure);
-            await DisposeEngineAsync(new LoadedReplica(replica.Engine, replica.EosTokenIds), replicaId, slot.Epoch).ConfigureAwait(false);
+            await DisposeEngineAsync(replica.Loaded, replicaId, slot.Epoch).ConfigureAwait(false);
         }
 
         lock (_gate) _slots.Remove(replicaId);
         slot.Retire();
+        Changed?.Invoke();
     }
 
     /// <summary>Waits for the engine's failure, or for the wish to end it and then for its sequences.</summary>
@@ -176,6 +183,8 @@ public sealed partial class EngineHost(
             // Its memory may be lost; the silo goes on, and the log says whose it was.
             LogDisposeFailed(replicaId, epoch, exception);
         }
+
+        if (loaded.Shards is not null) await loaded.Shards.DisposeAsync().ConfigureAwait(false);
     }
 
     /// <summary>The place of one replica: one load and the life that follows from it.</summary>

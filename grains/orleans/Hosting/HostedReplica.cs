@@ -18,8 +18,7 @@ public sealed class HostedReplica
     {
         Spec = spec;
         Epoch = epoch;
-        Engine = loaded.Engine;
-        EosTokenIds = loaded.EosTokenIds;
+        Loaded = loaded;
         Descriptor = new ReplicaDescriptor
         {
             Replica = new(spec.ReplicaId, epoch),
@@ -37,16 +36,19 @@ public sealed class HostedReplica
 
     public ReplicaSpec Spec { get; }
 
-    public IInferenceEngine Engine { get; }
+    public IInferenceEngine Engine => Loaded.Engine;
 
     /// <summary>The model's own end-of-sequence ids.</summary>
-    public IReadOnlySet<int> EosTokenIds { get; }
+    public IReadOnlySet<int> EosTokenIds => Loaded.EosTokenIds;
 
     /// <summary>What a router needs to know.</summary>
     public ReplicaDescriptor Descriptor { get; }
 
     /// <summary>Completes when this life is over, with the error that ended it, or null where it was ended on purpose. Never faults.</summary>
     public Task<Exception?> Ended => _ended.Task;
+
+    /// <summary>What the life has to give back at its end.</summary>
+    internal LoadedReplica Loaded { get; }
 
     /// <summary>Sequences that somebody is reading, queued ones included; the engine's own figures lag by a step.</summary>
     internal int Users

@@ -15,4 +15,5 @@ public interface IReplicaFactory
 /// <summary>A started engine, and what the grains need to know of its model.</summary>
 /// <param name="Engine">Owned by the receiver from here on.</param>
 /// <param name="EosTokenIds">The model's own end-of-sequence ids: they end every sequence whose request does not ignore them.</param>
-public sealed record LoadedReplica(IInferenceEngine Engine, IReadOnlySet<int> EosTokenIds);
+/// <param name="Shards">What the engine runs on, where that is not in its own hands: disposed after it.</param>
+public sealed record LoadedReplica(IInferenceEngine Engine, IReadOnlySet<int> EosTokenIds, IAsyncDisposable? Shards = null);

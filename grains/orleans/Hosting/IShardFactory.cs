@@ -15,7 +15,7 @@ public interface IShardFactory
     /// <exception cref="ModelLoadException">It cannot be loaded; the message names the file or value at fault.</exception>
     Task<ILoadedShard> LoadAsync(ShardSpec spec, IProgress<double> progress, CancellationToken cancellationToken);
 
-    /// <summary>Connects to every shard of a replica, all of them joined to each other, and starts the engine over them.</summary>
+    /// <summary>Connects to every shard of a replica while they are being joined to each other, and starts the engine over them.</summary>
     /// <param name="spec">The replica; its layout is set.</param>
     /// <param name="epoch">Its life.</param>
     /// <param name="endpoints">[P × T]: where each shard is reached.</param>
@@ -35,4 +35,16 @@ public interface ILoadedShard : IAsyncDisposable
     /// <summary>Opens the links to the ranks beside it and to the stages before and behind it, waits for the engine's, and runs steps from then on.</summary>
     /// <exception cref="ReplicaFailedException">A peer cannot be reached.</exception>
     Task ConnectAsync(string[] endpoints, CancellationToken cancellationToken);
+}
+
+/// <summary>A silo that holds whole models only.</summary>
+internal sealed class NoShardFactory : IShardFactory
+{
+    public string Endpoint => "";
+
+    public Task<ILoadedShard> LoadAsync(ShardSpec spec, IProgress<double> progress, CancellationToken cancellationToken) => throw Refusal(spec.Replica);
+
+    public Task<LoadedReplica> LeadAsync(ReplicaSpec spec, long epoch, string[] endpoints, CancellationToken cancellationToken) => throw Refusal(spec);
+
+    private static ModelLoadException Refusal(ReplicaSpec spec) => new($"Replica '{spec.ReplicaId}' is cut into shards; this silo runs whole models only.");
 }

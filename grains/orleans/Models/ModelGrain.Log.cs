@@ -24,4 +24,7 @@ internal sealed partial class ModelGrain
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Model {Model} could not be announced to the index.")]
     private partial void LogAnnounceFailed(string model, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId} lives and nobody wants it; it is ended.")]
+    private partial void LogStray(string replicaId);
 }

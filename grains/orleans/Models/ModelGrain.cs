@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
@@ -16,31 +18,49 @@ namespace Granary.Grains.Models;
 /// Only what asks interleaves: status, card and files. What is wanted lives in this activation; whoever deploys repeats it after a restart.
 /// </remarks>
 [PreferLocalPlacement]
+[SuppressMessage("Design", "CA1001", Justification = "An activation is disposed by its deactivation.")]
 internal sealed partial class ModelGrain(
-    IGrainFactory grains, IModelFiles files, IOptions<ModelGrainOptions> options, TimeProvider time, ILogger<ModelGrain> logger) : Grain, IModelGrain
+    IGrainFactory grains, IModelFiles files, ReplicaPlanner planner, IClusterMembershipService membership,
+    IOptions<ModelGrainOptions> options, TimeProvider time, ILogger<ModelGrain> logger) : Grain, IModelGrain
 {
+    private readonly CancellationTokenSource _deactivated = new();
     private readonly List<ModelReplica> _replicas = []; // By number.
+    private DeploymentSpec _deployment = new(0, [], 1, 0);
     private ReplicaDescriptor[] _published = [];
     private IGrainTimer? _watch;
     private ModelCard? _card; // Set once a replica lives; what was opened stays known while its replicas are away.
 
     private string Model => this.GetPrimaryKeyString();
 
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        _ = WatchMembershipAsync(_deactivated.Token);
+        return Task.CompletedTask;
+    }
+
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        await _deactivated.CancelAsync();
+        _deactivated.Dispose();
+    }
+
     public async Task<ModelStatus> DeployAsync(DeploymentSpec spec, CancellationToken cancellationToken = default)
     {
         DeploymentRules.Require(spec);
+        _deployment = spec;
         // Surplus first: its cores are free for what comes.
         while (_replicas.Count > spec.Replicas) await RetireAsync(_replicas.Count - 1, cancellationToken);
 
-        for (var index = _replicas.Count; index < spec.Replicas; index++) _replicas.Add(Want(index, spec));
+        for (var index = _replicas.Count; index < spec.Replicas; index++)
+            _replicas.Add(new ModelReplica(index, $"{Model}/{index}", new RetryClock(options.Value, time)));
         SetWatch();
 
         ModelLoadException? failure = null;
-        for (var index = 0; index < spec.Replicas; index++)
+        foreach (var replica in _replicas.ToList())
         {
             try
             {
-                await BringAsync(index, spec, cancellationToken);
+                await BringAsync(replica, cancellationToken);
             }
             catch (ModelLoadException exception)
             {
@@ -61,78 +81,90 @@ internal sealed partial class ModelGrain(
 
     public Task<ModelStatus> GetStatusAsync(CancellationToken cancellationToken = default) => Task.FromResult(Status());
 
-    public async Task ReportEndedAsync(ReplicaLife life, CancellationToken cancellationToken = default)
+    public async Task ReportEndedAsync(ReplicaLife life, string reason, CancellationToken cancellationToken = default)
     {
         var replica = _replicas.Find(replica => replica.Living?.Replica == life);
         if (replica is null) return; // An earlier life, or one that is no longer wanted.
         LogLifeEnded(life.ReplicaId, life.Epoch);
-        replica.LifeEnded();
+        replica.LifeEnded($"Its life of epoch {life.Epoch} failed: {reason}");
         SetWatch();
         await PublishAsync(cancellationToken);
     }
 
-    private ModelStatus Status() => new(Model, _replicas.Count, Living());
+    private ModelStatus Status() => new(Model, _replicas.Count, Living())
+    {
+        Missing = [.. _replicas.Where(replica => replica.Living is null).Select(replica => replica.ToMissing())],
+    };
 
     private ReplicaDescriptor[] Living() => [.. _replicas.Select(replica => replica.Living).OfType<ReplicaDescriptor>()];
 
-    private ModelReplica Want(int index, DeploymentSpec spec)
-    {
-        var (worker, wanted) = ModelReplica.Plan(Model, index, spec);
-        return new(worker, wanted, new RetryClock(options.Value, time));
-    }
-
     /// <summary>Makes one replica what is wanted; where that differs from what it is, it is ended first, while the others go on serving.</summary>
-    private async Task BringAsync(int index, DeploymentSpec spec, CancellationToken cancellationToken)
+    private async Task BringAsync(ModelReplica replica, CancellationToken cancellationToken)
     {
-        var wanted = Want(index, spec);
-        if (_replicas[index].Worker != wanted.Worker || _replicas[index].Spec != wanted.Spec)
+        if (replica.Placement is { } placement && !placement.Fits(replica.Index, _deployment))
         {
-            await UnloadAsync(index, cancellationToken);
-            _replicas[index] = wanted;
+            await UnloadAsync(replica, cancellationToken);
+            replica.Unloaded();
         }
 
-        await LoadAsync(_replicas[index], cancellationToken);
+        await LoadAsync(replica, cancellationToken);
     }
 
-    /// <summary>Asks for the replica's life: the one it has, or a new one; the router learns of a new one at once.</summary>
-    /// <exception cref="ModelLoadException">It cannot be loaded, or its worker does not answer.</exception>
+    /// <summary>Asks for the replica's life: the one it has, or a new one, where there is room for it now; the router learns of a new one at once.</summary>
+    /// <exception cref="ModelLoadException">It fits nowhere, cannot be loaded, or its worker does not answer.</exception>
     private async Task LoadAsync(ModelReplica replica, CancellationToken cancellationToken)
     {
         try
         {
-            replica.Loaded(await grains.GetGrain<IWorkerGrain>(replica.Worker).LoadAsync(replica.Spec, cancellationToken));
+            if (replica.Living is null) await PlaceAsync(replica, cancellationToken);
+            var (worker, spec) = replica.Placement!;
+            replica.Loaded(await grains.GetGrain<IWorkerGrain>(worker).LoadAsync(spec, cancellationToken));
         }
         catch (Exception exception) when (exception is not OperationCanceledException)
         {
-            replica.Retry.LoadFailed();
+            var error = exception as ModelLoadException
+                ?? new ModelLoadException($"Replica '{replica.Name}' could not be loaded on worker '{replica.Placement?.Worker}': {exception.GetType().Name}: {exception.Message}");
+            replica.LoadFailed(error.Message);
             SetWatch();
-            if (exception is ModelLoadException) throw;
-            throw new ModelLoadException($"Worker '{replica.Worker}' could not load '{replica.Spec.ReplicaId}': {exception.GetType().Name}: {exception.Message}");
+            throw error;
         }
 
         await PublishAsync(cancellationToken);
     }
 
+    /// <summary>Where it was tried last may have no room now; what is perhaps still being loaded there is ended before it is tried elsewhere.</summary>
+    private async Task PlaceAsync(ModelReplica replica, CancellationToken cancellationToken)
+    {
+        var missing = _replicas.Count(other => other.Living is null);
+        var placement = await planner.PlaceAsync(Model, replica.Index, _deployment, missing, living => EndAsync(living, cancellationToken), cancellationToken);
+        if (replica.Placement is { } last && last != placement) await EndAsync(last, cancellationToken);
+        replica.Place(placement);
+    }
+
     private async Task RetireAsync(int index, CancellationToken cancellationToken)
     {
-        await UnloadAsync(index, cancellationToken);
+        await UnloadAsync(_replicas[index], cancellationToken);
         _replicas.RemoveAt(index);
         SetWatch();
     }
 
     /// <summary>First the router forgets it, so that nothing new goes there, then its running sequences get their time to end.</summary>
-    private async Task UnloadAsync(int index, CancellationToken cancellationToken)
+    private async Task UnloadAsync(ModelReplica replica, CancellationToken cancellationToken)
     {
-        var replica = _replicas[index];
         await PublishAsync(cancellationToken, except: replica);
+        if (replica.Placement is { } placement) await EndAsync(placement, cancellationToken);
+    }
+
+    private async Task EndAsync(ReplicaPlacement placement, CancellationToken cancellationToken)
+    {
         try
         {
-            await grains.GetGrain<IWorkerGrain>(replica.Worker).UnloadAsync(replica.Spec.ReplicaId, cancellationToken);
+            await grains.GetGrain<IWorkerGrain>(placement.Worker).UnloadAsync(placement.Spec.ReplicaId, cancellationToken);
         }
         catch (Exception exception) when (exception is not OperationCanceledException)
         {
             // A worker that is gone took its engines with it; one that only does not answer must not hold the deployment up.
-            LogUnloadFailed(replica.Spec.ReplicaId, replica.Worker, exception);
+            LogUnloadFailed(placement.Spec.ReplicaId, placement.Worker, exception);
         }
     }
 
@@ -193,6 +225,7 @@ internal sealed partial class ModelGrain(
         {
             await FindEndedAsync(cancellationToken);
             await LoadMissingAsync(cancellationToken);
+            if (!_deployment.IsWhole) await EndStraysAsync(cancellationToken);
             await PublishAsync(cancellationToken);
             await AnnounceAsync(cancellationToken);
         }
@@ -207,8 +240,15 @@ internal sealed partial class ModelGrain(
     /// <summary>Compares what is thought to live with what the workers say.</summary>
     private async Task FindEndedAsync(CancellationToken cancellationToken)
     {
-        foreach (var group in _replicas.Where(replica => replica.Living is not null).GroupBy(replica => replica.Worker).ToList())
+        var active = ActiveSilos(membership.CurrentSnapshot);
+        foreach (var group in _replicas.Where(replica => replica.Living is not null).GroupBy(replica => replica.Placement!.Worker).ToList())
         {
+            if (!active.Contains(SiloOf(group.Key)))
+            {
+                foreach (var replica in group) End(replica, $"Silo '{SiloOf(group.Key)}' is gone.");
+                continue;
+            }
+
             WorkerStatus status;
             try
             {
@@ -222,11 +262,14 @@ internal sealed partial class ModelGrain(
             }
 
             foreach (var replica in group.Where(replica => !status.Replicas.Any(living => living.Replica == replica.Living!.Replica)))
-            {
-                LogLifeEnded(replica.Spec.ReplicaId, replica.Living!.Replica.Epoch);
-                replica.LifeEnded();
-            }
+                End(replica, $"Worker '{group.Key}' does not run it any more.");
         }
+    }
+
+    private void End(ModelReplica replica, string why)
+    {
+        LogLifeEnded(replica.Name, replica.Living!.Replica.Epoch);
+        replica.LifeEnded(why);
     }
 
     private async Task LoadMissingAsync(CancellationToken cancellationToken)
@@ -236,12 +279,50 @@ internal sealed partial class ModelGrain(
             try
             {
                 await LoadAsync(replica, cancellationToken);
-                LogRecovered(replica.Spec.ReplicaId, replica.Living!.Replica.Epoch);
+                LogRecovered(replica.Name, replica.Living!.Replica.Epoch);
             }
             catch (ModelLoadException exception)
             {
-                LogRetry(replica.Spec.ReplicaId, replica.Retry.Remaining.TotalSeconds, exception.Message);
+                LogRetry(replica.Name, replica.Retry.Remaining.TotalSeconds, exception.Message);
             }
         }
     }
+
+    private async Task EndStraysAsync(CancellationToken cancellationToken)
+    {
+        var wanted = _replicas.Select(replica => replica.Placement?.Spec.ReplicaId).OfType<string>().ToHashSet(StringComparer.Ordinal);
+        // Those that are not placed yet may be adopted when they are.
+        if (_replicas.Exists(replica => replica.Living is null)) return;
+        foreach (var stray in await planner.FindStraysAsync(Model, wanted, cancellationToken))
+        {
+            LogStray(stray.Spec.ReplicaId);
+            await EndAsync(stray, cancellationToken);
+        }
+    }
+
+    /// <summary>A silo that goes takes lives with it, and one that comes may bring the room that was lacking: neither waits for the watch's period.</summary>
+    private async Task WatchMembershipAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            var known = ActiveSilos(membership.CurrentSnapshot);
+            await foreach (var snapshot in membership.MembershipUpdates.WithCancellation(cancellationToken))
+            {
+                var active = ActiveSilos(snapshot);
+                if (active.SetEquals(known)) continue;
+                known = active;
+                foreach (var replica in _replicas.Where(replica => replica.Living is null)) replica.Retry.Forget();
+                if (_replicas.Count > 0) _watch?.Change(TimeSpan.Zero, options.Value.WatchPeriod);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The activation ends.
+        }
+    }
+
+    private static HashSet<string> ActiveSilos(ClusterMembershipSnapshot snapshot) =>
+        snapshot.Members.Values.Where(member => member.Status == SiloStatus.Active).Select(member => member.Name).ToHashSet(StringComparer.Ordinal);
+
+    private static string SiloOf(string worker) => GrainKeys.SiloOf(worker).ToString();
 }

@@ -33,6 +33,9 @@ internal sealed class RetryClock(ModelGrainOptions options, TimeProvider time)
         _failures++;
     }
 
+    /// <summary>Something has changed that may let it succeed: it is tried now, and what failed before is forgotten.</summary>
+    public void Forget() => (_failures, _notBefore) = (0, default);
+
     private TimeSpan Pause()
     {
         if (_failures == 0) return TimeSpan.Zero;

@@ -1,9 +1,9 @@
-using System.Runtime.CompilerServices;
 using Granary.Engine;
 using Granary.Engine.Execution;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
+using Granary.Grains.Placement;
 using Microsoft.Extensions.Logging;
 using Orleans;
 using Orleans.Placement;
@@ -12,50 +12,57 @@ namespace Granary.Grains.Replicas;
 
 /// <summary>Admits requests to one replica's engine and carries its tokens back to the caller.</summary>
 /// <remarks>
-/// The engine belongs to the silo's <see cref="EngineHost"/>; this is its address. <see cref="GenerateAsync"/> is an async iterator,
-/// so Orleans interleaves it with every other call: nothing here keeps state across an await.
+/// The engine belongs to the silo's <see cref="EngineHost"/>, what its readers have not taken to <see cref="ReplicaReaders"/>; this is their address.
+/// Every call interleaves with every other: nothing here keeps state across an await.
 /// </remarks>
-[KeepAlive, Immovable, PreferLocalPlacement]
-internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGrain> logger) : Grain, IReplicaGrain
+[KeepAlive, Immovable, HomePlacement]
+internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders readers, ILogger<ReplicaGrain> logger) : Grain, IReplicaGrain
 {
     private static readonly TimeSpan RetryAfterFull = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan RetryAfterAbsence = TimeSpan.FromSeconds(2);
 
     private string ReplicaId => this.GetPrimaryKeyString();
 
-    public async IAsyncEnumerable<TokenChunk> GenerateAsync(
-        GenerateRequest request, long epoch, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public Task OpenReaderAsync(Guid reader, long epoch)
+    {
+        if (!readers.TryOpen(reader, RequireLife(epoch)))
+            throw new ReplicaSaturatedException($"Replica '{ReplicaId}' takes no more readers; this silo has {ReplicaReaders.MaxReaders}.", RetryAfterFull);
+        return Task.CompletedTask;
+    }
+
+    public async Task SubmitAsync(GenerateRequest request, long epoch, Guid reader, long slot)
     {
         var replica = RequireLife(epoch);
-        using var stay = Enter(replica);
-        await using var sequence = Submit(replica, ReplicaMapping.ToEngine(request, replica.EosTokenIds)); // Done, failed or abandoned: its KV blocks come back here.
-        // Once for the sequence, and not with every wait: waits are as many as tokens.
-        await using var registration = cancellationToken.UnsafeRegister(static sequence => _ = ((ISequenceHandle)sequence!).DisposeAsync().AsTask(), sequence);
-
-        var (ended, more) = (false, true);
-        while (more)
+        var known = Require(reader);
+        var stay = Enter(replica);
+        ISequenceHandle? sequence = null;
+        try
         {
-            // What is there already leaves in one message: Orleans batches what an iterator yields without waiting.
-            while (sequence.TryRead(out var token))
-            {
-                ended |= token.End is not null;
-                yield return ReplicaMapping.ToChunk(token, epoch);
-            }
-
-            try
-            {
-                more = await sequence.WaitToReadAsync(CancellationToken.None);
-            }
-            catch (StepFailedException exception)
-            {
-                throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the sequence ran: {exception.Message}");
-            }
-
-            cancellationToken.ThrowIfCancellationRequested();
+            sequence = Submit(replica, ReplicaMapping.ToEngine(request, replica.EosTokenIds));
+            known.Add(slot, sequence, stay);
         }
-
-        if (!ended) throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no end of the sequence.");
+        catch
+        {
+            if (sequence is not null) await sequence.DisposeAsync();
+            stay.Dispose();
+            throw;
+        }
     }
+
+    public Task<StepTokens> TakeAsync(Guid reader, TokenCredit[] credits)
+    {
+        var known = Require(reader);
+        known.Grant(credits);
+        return known.TakeAsync();
+    }
+
+    public Task GrantAsync(Guid reader, TokenCredit credit)
+    {
+        readers.Find(reader)?.Grant([credit]);
+        return Task.CompletedTask;
+    }
+
+    public Task CancelAsync(Guid reader, long slot) => readers.Find(reader)?.CancelAsync(slot).AsTask() ?? Task.CompletedTask;
 
     public async Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default)
     {
@@ -83,8 +90,7 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
         var replica = engines.Find(ReplicaId);
         if (replica is null)
         {
-            // The next activation may be placed where the engine is.
-            DeactivateOnIdle();
+            DeactivateOnIdle(); // Nobody may ever ask for it again.
             throw new ModelNotReadyException($"Replica '{ReplicaId}' has no engine on this silo.", RetryAfterAbsence);
         }
 
@@ -103,6 +109,9 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ILogger<ReplicaGr
                 : $"Replica '{ReplicaId}' is in epoch {replica.Epoch}; epoch {epoch} was asked for.",
             epoch, replica?.Epoch ?? 0);
     }
+
+    private ReplicaReader Require(Guid reader) => readers.Find(reader)
+        ?? throw new UnknownReaderException($"Replica '{ReplicaId}' does not know reader {reader}: it was not opened, or took nothing for {ReaderLease.Silence}.");
 
     private HostedReplica.Stay Enter(HostedReplica replica) =>
         replica.TryEnter() ?? throw new ReplicaSaturatedException($"Replica '{ReplicaId}' is being ended and takes nothing new.", RetryAfterFull);

@@ -37,11 +37,9 @@ internal static class ReplicaMapping
         Deadline = request.Deadline,
     };
 
-    public static TokenChunk ToChunk(in GeneratedToken token, long epoch) => new()
+    public static TokenDetail ToDetail(in GeneratedToken token, int entry) => new()
     {
-        Index = token.Index,
-        TokenId = token.TokenId,
-        Epoch = epoch,
+        Entry = entry,
         FinishReason = token.End switch
         {
             null => null,

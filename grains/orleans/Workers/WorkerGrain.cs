@@ -2,11 +2,10 @@ using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
+using Granary.Grains.Placement;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Options;
 using Orleans;
 using Orleans.Placement;
-using Orleans.Runtime;
 
 namespace Granary.Grains.Workers;
 
@@ -15,14 +14,9 @@ namespace Granary.Grains.Workers;
 /// Its key names its silo, and it refuses to be anywhere else: what it says about cores and memory is about this machine.
 /// Loads wait for each other; the engines are the <see cref="EngineHost"/>'s and stay when this activation goes.
 /// </remarks>
-[KeepAlive, Immovable, PreferLocalPlacement]
-internal sealed partial class WorkerGrain(
-    EngineHost engines, ILocalSiloDetails silo, IGrainFactory grains, IOptions<WorkerOptions> options, ILogger<WorkerGrain> logger)
-    : Grain, IWorkerGrain
+[KeepAlive, Immovable, HomePlacement]
+internal sealed partial class WorkerGrain(EngineHost engines, LocalWorker worker, IGrainFactory grains, ILogger<WorkerGrain> logger) : Grain, IWorkerGrain
 {
-    /// <summary>The only device there is so far: the cores of the machine.</summary>
-    private const string Device = "cpu";
-
     private readonly HashSet<HostedReplica> _watched = [];
 
     private string Key => this.GetPrimaryKeyString();
@@ -30,10 +24,11 @@ internal sealed partial class WorkerGrain(
     public async Task<ReplicaDescriptor> LoadAsync(ReplicaSpec spec, CancellationToken cancellationToken = default)
     {
         RequireHome();
-        if (engines.Find(spec.ReplicaId) is null) WorkerBudget.Measure(options.Value).Require(spec, engines.Replicas.Select(replica => replica.Spec), Key);
+        if (!spec.ReplicaId.StartsWith($"{Key}/", StringComparison.Ordinal))
+            throw new ModelLoadException($"Replica '{spec.ReplicaId}' does not belong to worker '{Key}'.");
+        if (engines.Find(spec.ReplicaId) is null) worker.Require(spec);
         var replica = await engines.LoadAsync(spec, cancellationToken);
         if (_watched.Add(replica)) _ = ReportEndAsync(replica);
-        await RequireAddressAsync(replica, cancellationToken);
         return replica.Descriptor;
     }
 
@@ -46,33 +41,16 @@ internal sealed partial class WorkerGrain(
     public Task<WorkerStatus> GetStatusAsync(CancellationToken cancellationToken = default)
     {
         RequireHome();
-        var budget = WorkerBudget.Measure(options.Value);
-        return Task.FromResult(new WorkerStatus(Device, budget.Cores, budget.MemoryBytes, [.. engines.Replicas.Select(replica => replica.Descriptor)]));
+        var budget = worker.Measure();
+        return Task.FromResult(new WorkerStatus(LocalWorker.Device, budget.Cores, budget.MemoryBytes, [.. engines.Replicas.Select(replica => replica.Descriptor)]));
     }
 
     /// <remarks>Asked on each call and not on activation: so the caller gets the typed error.</remarks>
     private void RequireHome()
     {
-        var expected = $"{silo.Name}/{Device}";
-        if (Key == expected) return;
-        DeactivateOnIdle(); // The next activation may be placed right.
-        throw new ModelLoadException($"Worker '{Key}' was placed on silo '{silo.Name}', whose worker is '{expected}'.");
-    }
-
-    /// <summary>The replica's grain must be where its engine is. Called from here, a new activation is placed here.</summary>
-    private async Task RequireAddressAsync(HostedReplica replica, CancellationToken cancellationToken)
-    {
-        try
-        {
-            var load = await grains.GetGrain<IReplicaGrain>(replica.ReplicaId).GetLoadAsync(cancellationToken);
-            if (load.Epoch == replica.Epoch) return;
-        }
-        catch (ModelNotReadyException)
-        {
-            // An activation on another silo answered; it goes away by itself, so that a later load succeeds.
-        }
-
-        throw new ModelLoadException($"Replica '{replica.ReplicaId}' is still addressed elsewhere than on silo '{silo.Name}'; load it again shortly.");
+        if (Key == worker.Key) return;
+        DeactivateOnIdle();
+        throw new ModelLoadException($"Worker '{Key}' was placed on silo '{worker.Silo}', whose worker is '{worker.Key}'.");
     }
 
     private async Task ReportEndAsync(HostedReplica replica)
@@ -82,7 +60,7 @@ internal sealed partial class WorkerGrain(
         if (failure is null) return;
         try
         {
-            await grains.GetGrain<IModelGrain>(replica.Model).ReportEndedAsync(replica.Descriptor.Replica);
+            await grains.GetGrain<IModelGrain>(replica.Model).ReportEndedAsync(replica.Descriptor.Replica, failure.Message);
         }
         catch (Exception exception)
         {

@@ -11,10 +11,15 @@ public sealed class WorkerOptions
     [Range(0, 4096)]
     public int Cores { get; set; }
 
-    /// <summary>Bytes this process may use, engines included.</summary>
+    /// <summary>Bytes this silo may use, engines included.</summary>
     /// <value>Default 0: what the machine or the container allows.</value>
     [Range(0, long.MaxValue)]
     public long MemoryBytes { get; set; }
+
+    /// <summary>Silos that this process holds; each is taken to use an equal part of what it uses.</summary>
+    /// <value>Default 1.</value>
+    [Range(1, 64)]
+    public int SilosOfProcess { get; set; } = 1;
 
     /// <summary>Bytes that must be free before a replica is loaded.</summary>
     /// <value>Default 64 MiB: below it not even a small model fits, and a refusal is better than an end by the kernel.</value>

@@ -61,13 +61,14 @@ internal struct FrameChecksum
     private void AddBlocks(ReadOnlySpan<byte> bytes)
     {
         var (a, b, c, d) = (_a, _b, _c, _d);
-        var words = MemoryMarshal.Cast<byte, ulong>(bytes);
-        for (var i = 0; i + 3 < words.Length; i += 4)
+        ref var word = ref Unsafe.As<byte, ulong>(ref MemoryMarshal.GetReference(bytes));
+        for (var blocks = bytes.Length / BlockBytes; blocks > 0; blocks--)
         {
-            a = BitOperations.Crc32C(a, words[i]);
-            b = BitOperations.Crc32C(b, words[i + 1]);
-            c = BitOperations.Crc32C(c, words[i + 2]);
-            d = BitOperations.Crc32C(d, words[i + 3]);
+            a = BitOperations.Crc32C(a, word);
+            b = BitOperations.Crc32C(b, Unsafe.Add(ref word, 1));
+            c = BitOperations.Crc32C(c, Unsafe.Add(ref word, 2));
+            d = BitOperations.Crc32C(d, Unsafe.Add(ref word, 3));
+            word = ref Unsafe.Add(ref word, 4);
         }
 
         (_a, _b, _c, _d) = (a, b, c, d);

@@ -8,7 +8,7 @@ namespace Granary.Sharding.Links;
 /// </remarks>
 internal sealed class FrameReader(ByteDuplex wire, LinkIdentity identity, LinkOptions options, Action<int> creditsCame)
 {
-    private const int BufferBytes = 16 << 10;
+    private const int BufferBytes = 24 << 10; // A frame of some rows comes with its header in one call.
     private const int KeptBytes = 1 << 20;
 
     private readonly Queue<(Frame Frame, long PayloadAt)> _announced = new(options.Credits + 1);

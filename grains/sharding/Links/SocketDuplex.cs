@@ -1,14 +1,15 @@
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 
 namespace Granary.Sharding.Links;
 
 /// <summary>A TCP or Unix socket, used by system calls of the threads that wait: no thread or event loop in between.</summary>
-/// <remarks>The socket does not block; who would wait polls it. So a writer can wait for room and for bytes at the same time.</remarks>
+/// <remarks>
+/// Writes never block; a writer that must wait for room polls for room and for bytes at the same time. Reads block in the one call that also takes the
+/// bytes, where the system lets writes of the same socket not block; elsewhere they poll as well.
+/// </remarks>
 internal sealed class SocketDuplex : ByteDuplex
 {
-    /// <summary>The beginning of a frame is put together for one system call; what is longer goes out from where it is.</summary>
-    private const int GatheredBytes = 64 << 10;
-
     /// <summary>What <see cref="Listen"/> takes out of the socket at most while nobody reads: pulses of many minutes.</summary>
     private const int ListenedBytes = 64 << 10;
 
@@ -26,7 +27,6 @@ internal sealed class SocketDuplex : ByteDuplex
     private int _waitingReaders;
     private bool _ended;
     private byte[]? _scratch; // Of the writer that sets bytes aside, or of the listener: whoever is receiving.
-    private readonly byte[] _gathered = GC.AllocateUninitializedArray<byte>(GatheredBytes);
     private readonly List<Socket> _readable = new(1);
     private readonly List<Socket> _writable = new(1);
     private long _lastHeard;
@@ -41,7 +41,7 @@ internal sealed class SocketDuplex : ByteDuplex
         _time = time;
         _maxAside = maxAside;
         _lastHeard = time.GetTimestamp();
-        socket.Blocking = false;
+        socket.Blocking = GatheredSend.IsSupported;
     }
 
     public override long LastHeard => Interlocked.Read(ref _lastHeard);
@@ -95,10 +95,18 @@ internal sealed class SocketDuplex : ByteDuplex
 
     public override bool Write(ReadOnlySpan<byte> header, ReadOnlySpan<byte> first = default, ReadOnlySpan<byte> second = default)
     {
-        var gathered = Gather(header, 0, out _);
-        gathered = Gather(first, gathered, out first);
-        if (first.IsEmpty) gathered = Gather(second, gathered, out second);
-        return WriteAll(_gathered.AsSpan(0, gathered)) && WriteAll(first) && WriteAll(second);
+        while (header.Length + first.Length + second.Length > 0)
+        {
+            if (_aborted) return false;
+            var sent = TrySend(header, first, second);
+            if (sent < 0) return false;
+            if (sent == 0) WaitForRoom();
+            header = Rest(header, ref sent);
+            first = Rest(first, ref sent);
+            second = Rest(second, ref sent);
+        }
+
+        return true;
     }
 
     public override bool Listen()
@@ -114,7 +122,7 @@ internal sealed class SocketDuplex : ByteDuplex
         var scratch = _scratch ??= GC.AllocateUninitializedArray<byte>(ListenedBytes);
         try
         {
-            count = TryReceive(scratch);
+            if (Poll(0, SelectMode.SelectRead)) count = TryReceive(scratch);
             return count == 0;
         }
         finally
@@ -150,41 +158,35 @@ internal sealed class SocketDuplex : ByteDuplex
         }
     }
 
-    /// <summary>Puts as much behind what is gathered as there is room for.</summary>
-    private int Gather(ReadOnlySpan<byte> bytes, int gathered, out ReadOnlySpan<byte> rest)
+    /// <summary>What is left of a piece when so many bytes of it and those after it have gone.</summary>
+    private static ReadOnlySpan<byte> Rest(ReadOnlySpan<byte> piece, scoped ref long sent)
     {
-        var taken = Math.Min(bytes.Length, _gathered.Length - gathered);
-        bytes[..taken].CopyTo(_gathered.AsSpan(gathered));
-        rest = bytes[taken..];
-        return gathered + taken;
+        var gone = (int)Math.Min(sent, piece.Length);
+        sent -= gone;
+        return piece[gone..];
     }
 
-    private bool WriteAll(ReadOnlySpan<byte> bytes)
+    /// <returns>Bytes sent; 0 where there is no room now; -1 where it is over. What the peer said before it left can still be read.</returns>
+    private long TrySend(ReadOnlySpan<byte> header, ReadOnlySpan<byte> first, ReadOnlySpan<byte> second)
     {
-        while (bytes.Length > 0)
+        try
         {
-            if (_aborted) return false;
-            int sent;
-            SocketError error;
-            try
+            if (GatheredSend.IsSupported)
             {
-                sent = _socket.Send(bytes, SocketFlags.None, out error);
-            }
-            catch (ObjectDisposedException)
-            {
-                return false;
+                var sent = GatheredSend.Send(_socket.SafeHandle, header, first, second, out var code);
+                if (sent < 0) _error ??= Marshal.GetPInvokeErrorMessage(code);
+                return sent;
             }
 
-            bytes = bytes[sent..];
-            if (error == SocketError.WouldBlock) WaitForRoom();
-            else if (error is not (SocketError.Success or SocketError.Interrupted))
-            {
-                Note(error); // What the peer said before it left can still be read.
-                return false;
-            }
+            var count = _socket.Send(header.Length > 0 ? header : first.Length > 0 ? first : second, SocketFlags.None, out var error);
+            if (error is SocketError.Success or SocketError.WouldBlock or SocketError.Interrupted) return count;
+            Note(error);
+            return -1;
         }
-
-        return true;
+        catch (ObjectDisposedException)
+        {
+            return -1;
+        }
     }
 
     /// <summary>Waits until the socket takes bytes again. Where nobody receives, this thread does, and sets aside what comes.</summary>

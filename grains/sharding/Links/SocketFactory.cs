@@ -8,9 +8,6 @@ internal sealed class SocketFactory(LinkOptions options, TimeProvider time)
 {
     private const int BufferBytes = 1 << 20; // The system may grant less.
 
-    /// <summary>How often a connecting thread looks whether it is still wanted.</summary>
-    private static readonly TimeSpan ConnectingLook = TimeSpan.FromMilliseconds(50);
-
     // Headers and the frames of the link itself on top; a peer keeps to its credits.
     private readonly long _maxAside = (options.Credits + 2L) * ((long)options.MaxFrameBytes + Frame.HeaderBytes) + (1 << 20);
 
@@ -25,7 +22,8 @@ internal sealed class SocketFactory(LinkOptions options, TimeProvider time)
         return new SocketDuplex(socket, time, _maxAside);
     }
 
-    /// <summary>Connects by the calling thread: a socket that once waited in the event loop would wake it with every frame.</summary>
+    /// <summary>Connects by the calling thread: a socket that once waited in the event loop wakes it with every frame,
+    /// and one that once did not block waits there for ever after.</summary>
     /// <exception cref="SocketException">Nobody listens there, or not in time.</exception>
     /// <exception cref="OperationCanceledException">The token said so.</exception>
     public ByteDuplex Connect(LinkEndpoint endpoint, CancellationToken cancellationToken)
@@ -52,22 +50,14 @@ internal sealed class SocketFactory(LinkOptions options, TimeProvider time)
         var socket = Create(address.AddressFamily);
         try
         {
-            socket.Blocking = false;
-            try
-            {
-                socket.Connect(address);
-            }
-            catch (SocketException error) when (error.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
-            {
-                while (!socket.Poll(ConnectingLook, SelectMode.SelectWrite)) cancellationToken.ThrowIfCancellationRequested();
-                if ((int)socket.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error)! is var code && code != 0) throw new SocketException(code);
-            }
-
+            using (cancellationToken.Register(socket.Dispose)) socket.Connect(address); // Disposal ends the call.
+            cancellationToken.ThrowIfCancellationRequested();
             return Wrap(socket);
         }
         catch
         {
             socket.Dispose();
+            cancellationToken.ThrowIfCancellationRequested();
             throw;
         }
     }

@@ -2,7 +2,9 @@ using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using Granary.Client;
 using Granary.Engine;
+using Granary.Engine.Partitioning;
 using Granary.Engine.Simulation;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
@@ -83,13 +85,14 @@ internal sealed class SimulatedModels : IReplicaFactory, IModelFiles
     public int Readings => Volatile.Read(ref _readings);
 
     /// <summary>The replica's executor, once it is made.</summary>
-    public Task<ScriptedExecutor> ExecutorOf(string replicaId) => Of(replicaId).Task;
+    /// <param name="replica"><c>model/index</c>.</param>
+    public Task<ScriptedExecutor> ExecutorOf(string replica) => Of(replica).Task;
 
     public Task<LoadedReplica> CreateAsync(ReplicaSpec spec, CancellationToken cancellationToken)
     {
         var executor = new ScriptedExecutor(new SimulatedExecutor(
             new SimulatedDevice { VocabularySize = SimulatedCluster.VocabularySize, ContextLength = SimulatedCluster.ContextLength }));
-        Of(spec.ReplicaId).TrySetResult(executor);
+        Of(GrainKeys.ReplicaName(spec.ReplicaId)).TrySetResult(executor);
         return Task.FromResult(new LoadedReplica(InferenceEngine.Start(new EngineOptions(), executor), FrozenSet<int>.Empty));
     }
 
@@ -115,6 +118,8 @@ internal sealed class SimulatedModels : IReplicaFactory, IModelFiles
                 new[] { "tokenizer.json", "tokenizer_config.json" }.ToDictionary(name => name, name => File.ReadAllBytes(Path.Combine(EmbeddedModel.Folder, name))))
             : null);
     }
+
+    public Task<ModelShape?> FindShapeAsync(string model, CancellationToken cancellationToken) => Task.FromResult<ModelShape?>(null);
 
     private TaskCompletionSource<ScriptedExecutor> Of(string replicaId) =>
         _executors.GetOrAdd(replicaId, _ => new(TaskCreationOptions.RunContinuationsAsynchronously));

@@ -19,7 +19,7 @@ public sealed class AdmissionTests(GrainsFixture fixture) : IClassFixture<Grains
         var epoch = await fixture.EpochAsync(model);
 
         var error = await Assert.ThrowsAsync<EpochMismatchException>(
-            () => GrainsFixture.ReadAsync(fixture.Replica(model).GenerateAsync(GrainsFixture.Request(model, [1]), epoch - 1)));
+            () => GrainsFixture.ReadAsync(fixture.GenerateAsync(model, 0, GrainsFixture.Request(model, [1]), epoch - 1)));
 
         Assert.Equal((epoch - 1, epoch), (error.Asked, error.Actual));
         Assert.Equal(0, (await fixture.Replica(model).GetLoadAsync()).RunningSequences);
@@ -29,7 +29,7 @@ public sealed class AdmissionTests(GrainsFixture fixture) : IClassFixture<Grains
     public async Task GenerateAsync_NoEngineHere_IsRefused()
     {
         var error = await Assert.ThrowsAsync<EpochMismatchException>(
-            () => GrainsFixture.ReadAsync(fixture.Replica("nowhere").GenerateAsync(GrainsFixture.Request("nowhere", [1]), 7)));
+            () => GrainsFixture.ReadAsync(fixture.GenerateAsync("nowhere", 0, GrainsFixture.Request("nowhere", [1]), 7)));
 
         Assert.Equal((7, 0), (error.Asked, error.Actual));
         await Assert.ThrowsAsync<ModelNotReadyException>(() => fixture.Replica("nowhere").GetLoadAsync());
@@ -99,7 +99,7 @@ public sealed class AdmissionTests(GrainsFixture fixture) : IClassFixture<Grains
     public async Task RouteAsync_AllExcluded_SaysWhenToComeAgain()
     {
         var model = await fixture.DeployAsync(new ScriptedModel());
-        var life = new ReplicaLife($"{model}/0", await fixture.EpochAsync(model));
+        var life = new ReplicaLife(fixture.ReplicaId(model), await fixture.EpochAsync(model));
         var route = new RouteRequest { RequestId = "r", PromptTokens = 10, MaxTokens = 10, Excluded = [life] };
 
         var error = await Assert.ThrowsAsync<ModelNotReadyException>(() => fixture.Router(model).RouteAsync(route));
@@ -108,12 +108,12 @@ public sealed class AdmissionTests(GrainsFixture fixture) : IClassFixture<Grains
         Assert.Equal(0, await fixture.BookingsAsync(model));
     }
 
-    private static int[] PromptFor(string model, int preferred, int other)
+    private int[] PromptFor(string model, int preferred, int other)
     {
         for (var first = 0; first < 256; first++)
         {
             var hash = PrefixHash.Of([first, 2, 3]);
-            if (RendezvousHash.Weight(hash, $"{model}/{preferred}") > RendezvousHash.Weight(hash, $"{model}/{other}")) return [first, 2, 3];
+            if (RendezvousHash.Weight(hash, fixture.ReplicaId(model, preferred)) > RendezvousHash.Weight(hash, fixture.ReplicaId(model, other))) return [first, 2, 3];
         }
 
         throw new InvalidOperationException("256 prompts all prefer the same replica.");
@@ -132,10 +132,10 @@ public sealed class AdmissionTests(GrainsFixture fixture) : IClassFixture<Grains
             life.Executor.Hold();
 
             var runs = GrainsFixture.Request(model, [1]);
-            var running = GrainsFixture.ReadAsync(fixture.Replica(model, index).GenerateAsync(runs, epoch));
+            var running = GrainsFixture.ReadAsync(fixture.GenerateAsync(model, index, runs, epoch));
             await life.Executor.StepReached(next).WaitAsync(GrainsFixture.Patience); // It left the queue.
             var waits = GrainsFixture.Request(model, [2]);
-            var waiting = GrainsFixture.ReadAsync(fixture.Replica(model, index).GenerateAsync(waits, epoch));
+            var waiting = GrainsFixture.ReadAsync(fixture.GenerateAsync(model, index, waits, epoch));
             await life.Engine.WhenSubmitted(waits.RequestId).WaitAsync(GrainsFixture.Patience);
             Assert.Null(life.Engine.RefusalOf(waits.RequestId));
             return new(life, [running, waiting]);

@@ -205,6 +205,9 @@ public sealed class EngineHostTests
         _factory.Add("m", model);
         var options = new EngineHostOptions();
         configure?.Invoke(options);
-        return new EngineHost(_factory, Options.Create(options), time ?? TimeProvider.System, NullLogger<EngineHost>.Instance);
+        time ??= TimeProvider.System;
+        // Whole models only: nobody is led.
+        var leader = new ReplicaLeader(new NoShardFactory(), null!, Options.Create(new ShardHostOptions()), time, NullLogger<ReplicaLeader>.Instance);
+        return new EngineHost(_factory, leader, Options.Create(options), time, NullLogger<EngineHost>.Instance);
     }
 }

@@ -56,7 +56,7 @@ public sealed class GenerationClientTests
     [Fact]
     public async Task LostAfterTheFirstToken_IsToldAndNotTriedAgain()
     {
-        var world = new World((_, _) => Stream(new EnumerationAbortedException("The activation is gone."), Token(0)));
+        var world = new World((_, _) => Stream(new SiloUnavailableException("The activation is gone."), Token(0)));
 
         var (delivered, error) = await ReadToErrorAsync(world);
 
@@ -299,10 +299,41 @@ public sealed class GenerationClientTests
 
         public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
+        /// <summary>Reads one script: what it throws first refuses the request, what it throws later breaks the takes, and where it ends the life does.</summary>
         private sealed class Replica(World world, string id) : IReplicaGrain
         {
-            public IAsyncEnumerable<TokenChunk> GenerateAsync(GenerateRequest request, long epoch, CancellationToken cancellationToken = default) =>
-                world._replica(id, epoch);
+            private readonly TaskCompletionSource<(long Slot, IAsyncEnumerator<TokenChunk> Script)> _submitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            private readonly TaskCompletionSource _cancelled = new();
+            private bool _begun;
+
+            public Task OpenReaderAsync(Guid reader, long epoch) => Task.CompletedTask;
+
+            public async Task SubmitAsync(GenerateRequest request, long epoch, Guid reader, long slot)
+            {
+                var script = world._replica(id, epoch).GetAsyncEnumerator();
+                Assert.True(await script.MoveNextAsync());
+                _submitted.SetResult((slot, script));
+            }
+
+            public async Task<StepTokens> TakeAsync(Guid reader, TokenCredit[] credits)
+            {
+                var (slot, script) = await _submitted.Task;
+                var next = _begun ? script.MoveNextAsync().AsTask() : Task.FromResult(true);
+                await Task.WhenAny(next, _cancelled.Task);
+                if (_cancelled.Task.IsCompleted || !await next) return new StepTokens { Epoch = Epoch, IsLast = true };
+                _begun = true;
+                var chunk = script.Current;
+                TokenDetail[] details = chunk.FinishReason is { } reason ? [new() { Entry = 0, FinishReason = reason }] : [];
+                return new StepTokens { Epoch = chunk.Epoch, Slots = [slot], Indexes = [chunk.Index], TokenIds = [chunk.TokenId], Details = details };
+            }
+
+            public Task GrantAsync(Guid reader, TokenCredit credit) => Task.CompletedTask;
+
+            public Task CancelAsync(Guid reader, long slot)
+            {
+                _cancelled.SetResult();
+                return Task.CompletedTask;
+            }
 
             public async Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default)
             {

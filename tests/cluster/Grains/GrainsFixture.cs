@@ -3,6 +3,7 @@ using Granary.Engine;
 using Granary.Engine.Sampling;
 using Granary.Engine.Simulation;
 using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
@@ -28,6 +29,9 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal IGenerationClient Client { get; private set; } = null!;
 
+    /// <summary>A reader of its own, beside the client.</summary>
+    internal ReplicaConnections Connections { get; private set; } = null!;
+
     internal string Worker => $"{_cluster.Silos[0].Name}/cpu";
 
     public async Task InitializeAsync()
@@ -49,6 +53,7 @@ public sealed class GrainsFixture : IAsyncLifetime
         _cluster = builder.Build();
         await _cluster.DeployAsync();
         Client = new GrainGenerationClient(_cluster.Client, TimeProvider.System, NullLogger<GrainGenerationClient>.Instance);
+        Connections = new ReplicaConnections(_cluster.Client, TimeProvider.System);
     }
 
     public async Task DisposeAsync() => await _cluster.DisposeAsync();
@@ -68,10 +73,19 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal IRouterGrain Router(string name) => Grains.GetGrain<IRouterGrain>(name);
 
-    internal IReplicaGrain Replica(string name, int index = 0) => Grains.GetGrain<IReplicaGrain>($"{name}/{index}");
+    internal IReplicaGrain Replica(string name, int index = 0) => Grains.GetGrain<IReplicaGrain>(ReplicaId(name, index));
+
+    internal string ReplicaId(string name, int index = 0) => GrainKeys.Replica(Worker, name, index);
 
     internal async Task<long> EpochAsync(string name, int index = 0) =>
-        (await Model(name).GetStatusAsync()).Replicas.Single(replica => replica.Replica.ReplicaId == $"{name}/{index}").Replica.Epoch;
+        (await Model(name).GetStatusAsync()).Replicas.Single(replica => replica.Replica.ReplicaId == ReplicaId(name, index)).Replica.Epoch;
+
+    /// <summary>From the replica itself, past the router.</summary>
+    internal async IAsyncEnumerable<TokenChunk> GenerateAsync(string name, int index, GenerateRequest request, long epoch)
+    {
+        await using var stream = await Connections.SubmitAsync(new ReplicaLife(ReplicaId(name, index), epoch), request, CancellationToken.None);
+        while (await stream.MoveNextAsync()) yield return stream.Current;
+    }
 
     internal async Task<int> BookingsAsync(string name) => (await Router(name).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);
 

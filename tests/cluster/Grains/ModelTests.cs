@@ -1,7 +1,9 @@
 using Granary.Engine.Execution;
 using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
+using Orleans.Runtime;
 
 namespace Granary.Tests.Cluster.Grains;
 
@@ -31,8 +33,8 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
         Assert.Equal(3, (await fixture.Router(name).GetSnapshotAsync()).Replicas.Length);
         var status = await fixture.Model(name).DeployAsync(fixture.Spec(1));
 
-        Assert.Equal([new($"{name}/0", first)], status.Replicas.Select(replica => replica.Replica));
-        Assert.Equal([new($"{name}/0", first)], (await fixture.Router(name).GetSnapshotAsync()).Replicas.Select(replica => replica.Replica));
+        Assert.Equal([new(fixture.ReplicaId(name), first)], status.Replicas.Select(replica => replica.Replica));
+        Assert.Equal([new(fixture.ReplicaId(name), first)], (await fixture.Router(name).GetSnapshotAsync()).Replicas.Select(replica => replica.Replica));
         Assert.True((await fixture.Engines.Life($"{name}/1")).Executor.IsDisposed);
         Assert.True((await fixture.Engines.Life($"{name}/2")).Executor.IsDisposed);
         Assert.False((await fixture.Engines.Life($"{name}/0")).Executor.IsDisposed);
@@ -73,7 +75,7 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
         life.Executor.Hold();
         var request = GrainsFixture.Request(name, [1, 2], maxTokens: 40);
         var epoch = await fixture.EpochAsync(name, 1);
-        var stream = GrainsFixture.ReadAsync(fixture.Replica(name, 1).GenerateAsync(request, epoch));
+        var stream = GrainsFixture.ReadAsync(fixture.GenerateAsync(name, 1, request, epoch));
         await life.Executor.StepReached(next).WaitAsync(GrainsFixture.Patience);
 
         var deploying = fixture.Model(name).DeployAsync(fixture.Spec(1));
@@ -198,16 +200,26 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
 
         Assert.Equal(("cpu", 64), (status.Device, status.Cores));
         Assert.True(status.MemoryBytes > 0);
-        var replica = Assert.Single(status.Replicas, replica => replica.Replica.ReplicaId == $"{name}/0");
+        var replica = Assert.Single(status.Replicas, replica => replica.Replica.ReplicaId == fixture.ReplicaId(name));
         Assert.Equal((1024, 256 * 16), (replica.ContextLength, replica.KvCapacityTokens));
     }
 
     [Fact]
-    public async Task Worker_OfAnotherSilo_RefusesToWorkHere()
+    public async Task Worker_OfAnotherSilo_IsNotPlacedHere()
     {
-        var error = await Assert.ThrowsAsync<ModelLoadException>(() => fixture.Grains.GetGrain<IWorkerGrain>("elsewhere/cpu").GetStatusAsync());
+        var error = await Assert.ThrowsAsync<SiloUnavailableException>(() => fixture.Grains.GetGrain<IWorkerGrain>("elsewhere/cpu").GetStatusAsync());
 
-        Assert.Contains("'elsewhere/cpu'", error.Message);
+        Assert.Contains("'elsewhere'", error.Message);
+        Assert.Contains(GrainKeys.SiloOf(fixture.Worker).ToString(), error.Message);
+    }
+
+    [Fact]
+    public async Task Worker_OfAnotherDevice_RefusesToWorkHere()
+    {
+        var other = $"{GrainKeys.SiloOf(fixture.Worker)}/cuda:0";
+        var error = await Assert.ThrowsAsync<ModelLoadException>(() => fixture.Grains.GetGrain<IWorkerGrain>(other).GetStatusAsync());
+
+        Assert.Contains($"'{other}'", error.Message);
         Assert.Contains($"'{fixture.Worker}'", error.Message);
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Frozen;
 using Granary.Engine;
 using Granary.Engine.Simulation;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
 using Granary.Grains;
@@ -33,7 +34,7 @@ internal sealed class ScriptedReplicaFactory : IReplicaFactory
     private readonly Lock _gate = new();
     private readonly Dictionary<string, ScriptedModel> _models = [];
     private readonly Dictionary<string, int> _loads = [];
-    private readonly Dictionary<(string ReplicaId, int Number), TaskCompletionSource<ScriptedLife>> _lives = [];
+    private readonly Dictionary<(string Replica, int Number), TaskCompletionSource<ScriptedLife>> _lives = [];
 
     public void Add(string name, ScriptedModel model)
     {
@@ -41,39 +42,41 @@ internal sealed class ScriptedReplicaFactory : IReplicaFactory
     }
 
     /// <summary>Loads of the replica that were begun.</summary>
-    public int LoadsOf(string replicaId)
+    /// <param name="replica"><c>model/index</c>, on whichever worker it is.</param>
+    public int LoadsOf(string replica)
     {
-        lock (_gate) return _loads.GetValueOrDefault(replicaId);
+        lock (_gate) return _loads.GetValueOrDefault(replica);
     }
 
     /// <summary>The engine of the replica's n-th load, from 1, once it is made.</summary>
-    public Task<ScriptedLife> Life(string replicaId, int number = 1)
+    public Task<ScriptedLife> Life(string replica, int number = 1)
     {
-        lock (_gate) return Of(replicaId, number).Task;
+        lock (_gate) return Of(replica, number).Task;
     }
 
     public Task<LoadedReplica> CreateAsync(ReplicaSpec spec, CancellationToken cancellationToken)
     {
         ScriptedModel model;
         int number;
+        var replica = GrainKeys.ReplicaName(spec.ReplicaId);
         lock (_gate)
         {
             if (!_models.TryGetValue(spec.Model, out model!)) throw new ModelLoadException($"There is no model '{spec.Model}' here.");
-            number = _loads[spec.ReplicaId] = _loads.GetValueOrDefault(spec.ReplicaId) + 1;
+            number = _loads[replica] = _loads.GetValueOrDefault(replica) + 1;
         }
 
         model.BeforeLoad(spec, number);
         var executor = new ScriptedExecutor(new SimulatedExecutor(model.Device));
         model.Prepare(executor, number);
         var life = new ScriptedLife(executor, new ScriptedEngine(InferenceEngine.Start(model.Engine, executor)));
-        lock (_gate) Of(spec.ReplicaId, number).SetResult(life);
+        lock (_gate) Of(replica, number).SetResult(life);
         return Task.FromResult(new LoadedReplica(life.Engine, model.EosTokenIds));
     }
 
-    private TaskCompletionSource<ScriptedLife> Of(string replicaId, int number)
+    private TaskCompletionSource<ScriptedLife> Of(string replica, int number)
     {
-        if (!_lives.TryGetValue((replicaId, number), out var life))
-            _lives.Add((replicaId, number), life = new(TaskCreationOptions.RunContinuationsAsynchronously));
+        if (!_lives.TryGetValue((replica, number), out var life))
+            _lives.Add((replica, number), life = new(TaskCreationOptions.RunContinuationsAsynchronously));
         return life;
     }
 }

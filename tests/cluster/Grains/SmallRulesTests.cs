@@ -1,5 +1,4 @@
 using Granary.GrainInterfaces.Errors;
-using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 using Granary.Grains;
 using Granary.Grains.Models;
@@ -53,11 +52,11 @@ public sealed class SmallRulesTests
     [Fact]
     public void WorkerBudget_NoMemoryLeft_SaysHowMuchThereIs()
     {
-        var budget = new WorkerBudget(Cores: 2, MemoryBytes: 100L << 20, UsedBytes: 90L << 20, MinFreeBytes: 20L << 20);
+        var budget = new WorkerBudget(Cores: 2, GivenCores: 0, MemoryBytes: 100L << 20, UsedBytes: 90L << 20, MinFreeBytes: 20L << 20);
 
-        var error = Assert.Throws<ModelLoadException>(() => budget.Require(new ReplicaSpec("m/0", "m", 1, 0), [], "s/cpu"));
+        var error = Assert.Throws<ModelLoadException>(() => budget.Require("Replica 'm/0'", 1, 0, "s/cpu"));
 
         Assert.Contains("90 MiB of 100 MiB", error.Message);
-        (budget with { UsedBytes = 80L << 20 }).Require(new ReplicaSpec("m/0", "m", 2, 0), [new ReplicaSpec("m/0", "m", 2, 0)], "s/cpu");
+        (budget with { UsedBytes = 80L << 20 }).Require("Replica 'm/0'", 2, 0, "s/cpu");
     }
 }

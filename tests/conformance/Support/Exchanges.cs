@@ -36,6 +36,7 @@ internal static class Exchanges
         new("/detokenize", "{\"tokens\":[1,2]}", false, "DetokenizeResponse", null),
         new("/v1/models", null, false, "ModelList", "ListModelsResponse"),
         new("/v1/models/tiny-assistant", null, false, "Model", "Model"),
+        new("/admin/topology", null, false, "Topology", null),
         new("/version", null, false, "Version", null),
         new("/health", null, false, "Health", null),
         new("/health/live", null, false, "Health", null),

@@ -179,21 +179,65 @@ public sealed class SchedulerTests
     }
 
     [Fact]
-    public void Step_Decoding_AllocatesNothing()
+    public void Schedule_ManyPromptsAndSteps_SharesThemOut()
     {
-        var scheduler = new Scheduler(new(100, 8, 2048, 512, 16, 64), new());
+        var scheduler = Create(tokens: 256, depth: 4);
+        for (var i = 0; i < 8; i++) scheduler.Add(Sequence(3 + i, 2));
+
+        var steps = Enumerable.Range(0, 4).Select(_ => scheduler.Schedule()!).ToArray();
+
+        Assert.Equal([3 + 4, 5 + 6, 7 + 8, 9 + 10], steps.Select(step => step.Plan.TokenCount));
+        Assert.Null(scheduler.Schedule());
+        Complete(scheduler, steps[0]);
+        Assert.Equal(steps[0].Plan.SequenceCount, scheduler.Schedule()!.Plan.SequenceCount);
+    }
+
+    [Fact]
+    public void Schedule_BlocksHeldInFlight_WaitsForThemAndLetsNobodyPass()
+    {
+        var scheduler = Create(blocks: 5, blockTokens: 4, prefixCaching: false, depth: 3);
+        var (older, younger, youngest) = (Sequence(7, 20), Sequence(7, 20), Sequence(2, 20));
+        foreach (var sequence in (Sequence[])[older, younger, youngest]) scheduler.Add(sequence);
+        var (first, second, third) = (scheduler.Schedule()!, scheduler.Schedule()!, scheduler.Schedule()!);
+        Complete(scheduler, first);
+        Complete(scheduler, scheduler.Schedule()!); // Its 8 tokens fill its blocks, and all five are taken.
+        Complete(scheduler, third);
+        Assert.Equal((0, 8), (scheduler.Cache.FreeCount, older.Computed));
+
+        // The second is in flight; so the third gives its block.
+        var step = scheduler.Schedule()!;
+        Assert.Equal([older], step.Planned);
+        Assert.Equal((SequenceState.Running, SequenceState.Waiting), (younger.State, youngest.State));
+        for (; older.Computed < 12; step = scheduler.Schedule()!) Complete(scheduler, step);
+
+        // Now there is nobody else: it waits for the second to come back, and then takes its blocks.
+        Assert.Null(step);
+        Assert.Equal(0, older.Scheduled);
+        Complete(scheduler, second);
+        Assert.Equal([older], scheduler.Schedule()!.Planned);
+        Assert.Equal(SequenceState.Waiting, younger.State);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void Step_Decoding_AllocatesNothing(int depth)
+    {
+        var scheduler = new Scheduler(new(100, 8, 2048, 512, 16, 64, depth), new());
+        var inFlight = new Queue<ScheduledStep>(depth);
         var sampler = new Sampler(100);
         var logits = new float[100];
         var sequences = Enumerable.Range(0, 8).Select(i => Sequence(3 + i, 2000)).ToArray();
         foreach (var sequence in sequences) scheduler.Add(sequence);
         var tokens = new SampledToken[8];
         long allocated = 0;
-        for (var step = 0; step < 900; step++)
+        for (var step = 0; step < 900 * depth; step++)
         {
             // The lists of tokens and blocks double now and then; none of them does in these steps.
-            if (step == 700) allocated = GC.GetAllocatedBytesForCurrentThread();
-            var scheduled = scheduler.Schedule()!;
-            for (var i = 0; i < 8; i++)
+            if (step == 700 * depth) allocated = GC.GetAllocatedBytesForCurrentThread();
+            while (inFlight.Count < depth && scheduler.Schedule() is { } made) inFlight.Enqueue(made);
+            var scheduled = inFlight.Dequeue();
+            for (var i = 0; i < scheduled.Sampled.Count; i++)
             {
                 var sequence = scheduled.Sampled[i];
                 tokens[i] = sampler.Sample(logits, sequence.Sampling, sequence.Prompt, sequence.Output, i, i);

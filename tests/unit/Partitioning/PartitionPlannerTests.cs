@@ -183,7 +183,7 @@ public sealed class PartitionPlannerTests
         var refusal = PartitionPlanner.Plan(KnownShapes.Llama3Of8B with { WeightBits = 4 }, workers, new PartitionRequest { Stages = 0, MaxTokensPerStep = 256, MaxLogitRows = 16 }).Refusal;
         Assert.Equal(
             """
-            No replica of any number of stages and 1 rank fits. Cut into 1 × 1 it takes 7.39 GiB (7.21 GiB of weights, 64.0 MiB of KV cache for 256 tokens, 126 MiB of workspace); the workers with 1 free core or more have 4.00 GiB.
+            No replica of any number of stages and 1 rank fits. Cut into 1 × 1 it takes 7.40 GiB (7.21 GiB of weights, 64.0 MiB of KV cache for 256 tokens, 126 MiB of workspace); the workers with 1 free core or more have 4.00 GiB.
               a/cpu: 4.00 GiB and 1 core free, 25 of 32 layers.
               b/cpu: 2.00 GiB and 0 cores free: too few cores.
             """, refusal, ignoreLineEndingDifferences: true);

@@ -15,14 +15,15 @@ public sealed class PlanTableTests
         var plan = PartitionPlanner.Plan(
             KnownShapes.TinyLlama, workers, new PartitionRequest { Stages = 2, Ranks = 2, ThreadsPerShard = 2, KvTokens = 2000, MaxTokensPerStep = 256, MaxLogitRows = 16 }).Plan!;
 
-        Assert.Equal("""
+        Assert.Equal(
+            """
             stage  rank  worker  host  layers  heads  KV heads  FFN columns   vocabulary   weights        KV  workspace  of memory       step
-                0     0  a/cpu   one     0–11   0–15       0–1       0–2815      0–16383  1.11 GiB  23.4 MiB   47.2 MiB       29 %   107.1 ms
-                0     1  b/cpu   one     0–11  16–31       2–3    2816–5631  16384–31999  1.10 GiB  23.4 MiB   45.3 MiB       29 %   107.1 ms
-                1     0  c/cpu   two    12–21   0–15       0–1       0–2815      0–16383   969 MiB  19.5 MiB   48.3 MiB       25 %  102.49 ms
-                1     1  d/cpu   two    12–21  16–31       2–3    2816–5631  16384–31999   963 MiB  19.5 MiB   48.2 MiB       25 %  102.49 ms
+                0     0  a/cpu   one     0–11   0–15       0–1       0–2815      0–16383  1.11 GiB  23.4 MiB   47.2 MiB       30 %  107.16 ms
+                0     1  b/cpu   one     0–11  16–31       2–3    2816–5631  16384–31999  1.11 GiB  23.4 MiB   45.3 MiB       29 %  107.16 ms
+                1     0  c/cpu   two    12–21   0–15       0–1       0–2815      0–16383   970 MiB  19.5 MiB   48.3 MiB       25 %  102.54 ms
+                1     1  d/cpu   two    12–21  16–31       2–3    2816–5631  16384–31999   964 MiB  19.5 MiB   48.2 MiB       25 %  102.54 ms
             2 stages × 2 ranks, KV cache of 2000 tokens, 4.37 GiB in all. Leader: a/cpu.
-            Predicted for 8 decoding sequences: a step of 209.59 ms; with a step in every stage one each 107.1 ms.
+            Predicted for 8 decoding sequences: a step of 209.7 ms; with a step in every stage one each 107.16 ms.
             """, PlanTable.Format(plan, workers), ignoreLineEndingDifferences: true);
     }
 

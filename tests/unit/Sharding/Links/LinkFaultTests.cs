@@ -7,6 +7,7 @@ namespace Granary.Tests.Unit.Sharding.Links;
 public sealed class LinkFaultTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly LinkOptions Strict = LinkPair.Options with { SilenceLimit = TimeSpan.FromSeconds(1) };
 
     public static TheoryData<string> Schemes => LinkPair.Schemes;
 
@@ -110,7 +111,7 @@ public sealed class LinkFaultTests
                 pair.Acceptor.ReadPayload(payload);
             }).WaitAsync(Patience);
             Assert.True(failure.Failure == LinkFailure.Corrupt, $"byte {offset}: {failure.Failure}");
-            Assert.Equal(LinkFailure.Aborted, (await pair.Dialer.Ended.WaitAsync(Patience))!.Failure);
+            Assert.Equal(LinkFailure.Aborted, (await FailureOf(() => pair.Dialer.Receive()).WaitAsync(Patience)).Failure);
         }
     }
 
@@ -118,25 +119,25 @@ public sealed class LinkFaultTests
     public async Task Freeze_PeerWaitsForAFrame_EndsSilent(string scheme)
     {
         var time = new ManualTime();
-        await using var pair = await LinkPair.OpenAsync(scheme, time: time);
+        await using var pair = await LinkPair.OpenAsync(scheme, Strict, time);
         var failure = FailureOf(() => pair.Acceptor.Receive());
         pair.Dialing.Freeze(_ => true);
-        while (!pair.Acceptor.Ended.IsCompleted) time.Advance(LinkPair.Options.PulsePeriod);
+        while (!pair.Acceptor.Ended.IsCompleted) time.Advance(Strict.PulsePeriod);
         Assert.Equal(LinkFailure.Silent, (await failure.WaitAsync(Patience)).Failure);
-        Assert.True(time.GetUtcNow() - ManualTime.Start <= LinkPair.Options.SilenceLimit + (2 * LinkPair.Options.PulsePeriod), $"silent at {time.GetUtcNow() - ManualTime.Start}");
+        Assert.True(time.GetUtcNow() - ManualTime.Start <= Strict.SilenceLimit + (2 * Strict.PulsePeriod), $"silent at {time.GetUtcNow() - ManualTime.Start}");
     }
 
     [Theory, MemberData(nameof(Schemes))]
     public async Task Freeze_PeerWaitsForACredit_EndsSilent(string scheme)
     {
         var time = new ManualTime();
-        await using var pair = await LinkPair.OpenAsync(scheme, time: time);
+        await using var pair = await LinkPair.OpenAsync(scheme, Strict, time);
         var failure = FailureOf(() =>
         {
             while (true) pair.Acceptor.Send(FrameKind.Plan, 1, [1]);
         });
         pair.Dialing.Freeze(_ => true);
-        while (!pair.Acceptor.Ended.IsCompleted) time.Advance(LinkPair.Options.PulsePeriod);
+        while (!pair.Acceptor.Ended.IsCompleted) time.Advance(Strict.PulsePeriod);
         Assert.Equal(LinkFailure.Silent, (await failure.WaitAsync(Patience)).Failure);
     }
 
@@ -145,13 +146,13 @@ public sealed class LinkFaultTests
     public async Task Receive_PeerComputesForLong_IsNotSilent(string scheme)
     {
         var time = new ManualTime();
-        await using var pair = await LinkPair.OpenAsync(scheme, time: time);
+        await using var pair = await LinkPair.OpenAsync(scheme, Strict, time);
         var received = TensorLinkTests.Run(() =>
         {
             Assert.Equal(FrameKind.Result, pair.Acceptor.Receive().Kind);
         });
         // A real socket carries a pulse in real time: what was written by one tick is in the other end's buffer at the next.
-        for (var passed = TimeSpan.Zero; passed < TimeSpan.FromSeconds(10); passed += LinkPair.Options.PulsePeriod / 2) time.Advance(LinkPair.Options.PulsePeriod / 2);
+        for (var passed = TimeSpan.Zero; passed < TimeSpan.FromSeconds(10); passed += Strict.PulsePeriod / 2) time.Advance(Strict.PulsePeriod / 2);
         Assert.False(pair.Acceptor.Ended.IsCompleted);
         pair.Dialer.Send(FrameKind.Result, 1, []);
         await received.WaitAsync(Patience);

@@ -1,6 +1,7 @@
 using Granary.Engine.Execution;
 using Granary.Sharding.Links;
 using Granary.Sharding.Reduction;
+using Granary.Tests.Support;
 
 namespace Granary.Tests.Unit.Sharding.Links;
 
@@ -104,10 +105,12 @@ public sealed class LinkRankReducerTests
     [Fact]
     public async Task AllReduce_RankStandsStill_FailsWithinTheSilenceLimit()
     {
-        var options = LinkPair.Options with { PulsePeriod = TimeSpan.FromMilliseconds(50), SilenceLimit = TimeSpan.FromMilliseconds(200) };
-        await using var ring = await RankRing.OpenAsync("unix", 2, WireFormat.Float32, options);
+        var time = new ManualTime();
+        await using var ring = await RankRing.OpenAsync("unix", 2, WireFormat.Float32, time: time);
         Assert.Equal(1, ring.Transports[1].Freeze(_ => true));
-        var failed = await Assert.ThrowsAsync<StepFailedException>(() => TensorLinkTests.Run(() => ring.Reducers[0].AllReduce(new float[768], 768)).WaitAsync(Patience));
+        var summing = TensorLinkTests.Run(() => ring.Reducers[0].AllReduce(new float[768], 768));
+        while (!ring.Links[0][1]!.Ended.IsCompleted) time.Advance(LinkPair.Options.PulsePeriod);
+        var failed = await Assert.ThrowsAsync<StepFailedException>(() => summing.WaitAsync(Patience));
         Assert.Contains("lost rank 1", failed.Message, StringComparison.Ordinal);
         Assert.Equal(LinkFailure.Silent, Assert.IsType<LinkException>(failed.InnerException).Failure);
     }

@@ -11,8 +11,8 @@ internal sealed class RankRing : IAsyncDisposable
     private readonly TemporaryFolder _folder = new();
     private readonly List<ILinkListener> _listeners = [];
 
-    private RankRing(int ranks, LinkOptions? options) =>
-        Transports = [.. Enumerable.Range(0, ranks).Select(_ => new FaultyTransport(options ?? LinkPair.Options, TimeProvider.System))];
+    private RankRing(int ranks, LinkOptions? options, TimeProvider? time) =>
+        Transports = [.. Enumerable.Range(0, ranks).Select(_ => new FaultyTransport(options ?? LinkPair.Options, time ?? TimeProvider.System))];
 
     /// <summary>By rank, as if each were a silo.</summary>
     public List<FaultyTransport> Transports { get; }
@@ -21,9 +21,9 @@ internal sealed class RankRing : IAsyncDisposable
 
     public List<ITensorLink?[]> Links { get; } = [];
 
-    public static async Task<RankRing> OpenAsync(string scheme, int ranks, WireFormat format, LinkOptions? options = null)
+    public static async Task<RankRing> OpenAsync(string scheme, int ranks, WireFormat format, LinkOptions? options = null, TimeProvider? time = null)
     {
-        var ring = new RankRing(ranks, options);
+        var ring = new RankRing(ranks, options, time);
         ring.Links.AddRange(Enumerable.Range(0, ranks).Select(_ => new ITensorLink?[ranks]));
         for (var acceptor = 0; acceptor < ranks; acceptor++)
         {

@@ -1,0 +1,72 @@
+using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Replicas;
+using Granary.GrainInterfaces.Routing;
+using Orleans;
+
+namespace Granary.Client;
+
+/// <summary>The replicas' lives that this process reads from, one connection for each.</summary>
+/// <remarks>Safe for any thread.</remarks>
+internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time)
+{
+    private readonly Lock _gate = new();
+    private readonly Dictionary<ReplicaLife, ReplicaConnection> _connections = [];
+
+    /// <summary>Connections that are open.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_gate) return _connections.Count;
+        }
+    }
+
+    /// <summary>Has the life's replica admit a request. Its errors come unchanged.</summary>
+    /// <returns>The sequence's tokens; the caller's to dispose.</returns>
+    public async Task<TokenStream> SubmitAsync(ReplicaLife life, GenerateRequest request, CancellationToken cancellationToken)
+    {
+        for (var again = true; ; again = false)
+        {
+            var (connection, stream) = Begin(life, cancellationToken);
+            try
+            {
+                await stream.SubmitAsync(request);
+                return stream;
+            }
+            catch (UnknownReaderException) when (again)
+            {
+                // This process stood still for longer than its lease, and nothing was started.
+                connection.Retire();
+                await stream.DisposeAsync();
+            }
+            catch
+            {
+                await stream.DisposeAsync();
+                throw;
+            }
+        }
+    }
+
+    /// <summary>A stream of the life's connection, which is opened where there is none.</summary>
+    private (ReplicaConnection Connection, TokenStream Stream) Begin(ReplicaLife life, CancellationToken cancellationToken)
+    {
+        lock (_gate)
+        {
+            if (_connections.TryGetValue(life, out var connection) && connection.TryBegin(cancellationToken) is { } stream) return (connection, stream);
+            connection = new ReplicaConnection(grains.GetGrain<IReplicaGrain>(life.ReplicaId), life, time);
+            stream = connection.TryBegin(cancellationToken)!; // Only what was started can be closed.
+            _connections[life] = connection;
+            connection.Start(Forget);
+            return (connection, stream);
+        }
+    }
+
+    private void Forget(ReplicaConnection connection)
+    {
+        lock (_gate)
+        {
+            if (_connections.GetValueOrDefault(connection.Life) == connection) _connections.Remove(connection.Life);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+namespace Granary.GrainInterfaces.Cluster;
+
+/// <summary>The keys of grains that belong to one device. Each begins with its silo's name: that is where the grain is placed.</summary>
+/// <remarks>Names of silos, devices and models have no slash.</remarks>
+public static class GrainKeys
+{
+    /// <summary><c>silo/device</c>.</summary>
+    public static string Worker(string silo, string device) => $"{silo}/{device}";
+
+    /// <summary><c>silo/device/model/index</c>: where the replica's engine is. A replica that moves has another key.</summary>
+    /// <param name="worker">Key of the worker; of the leader's, where the replica is cut.</param>
+    public static string Replica(string worker, string model, int index) => $"{worker}/{model}/{index}";
+
+    /// <summary><c>silo/device/model/index/stage.rank</c>: where the shard is, not its leader.</summary>
+    /// <param name="worker">Key of the shard's worker.</param>
+    /// <param name="replicaId">Key of the replica it is part of.</param>
+    public static string Shard(string worker, string replicaId, int stage, int rank) =>
+        $"{worker}/{ReplicaName(replicaId)}/{stage}.{rank}";
+
+    /// <summary>The silo that a key names.</summary>
+    public static ReadOnlySpan<char> SiloOf(ReadOnlySpan<char> key) => key.IndexOf('/') is > 0 and var end ? key[..end] : key;
+
+    /// <summary><c>silo/device</c> of a replica's key.</summary>
+    public static string WorkerOf(string replicaId) => replicaId[..(replicaId.Length - ReplicaName(replicaId).Length - 1)];
+
+    /// <summary><c>model/index</c> of a replica's key: what it is called wherever it is.</summary>
+    public static string ReplicaName(string replicaId)
+    {
+        var index = replicaId.LastIndexOf('/');
+        var model = index > 0 ? replicaId.LastIndexOf('/', index - 1) : -1;
+        return replicaId[(model + 1)..];
+    }
+}

@@ -1,0 +1,40 @@
+using Granary.GrainInterfaces.Cluster;
+using Orleans;
+using Orleans.Placement;
+using Orleans.Runtime;
+using Orleans.Runtime.Placement;
+
+namespace Granary.Grains.Placement;
+
+/// <summary>Places a grain on the silo that its key names (<see cref="GrainKeys.SiloOf"/>), whoever calls it.</summary>
+[AttributeUsage(AttributeTargets.Class)]
+internal sealed class HomePlacementAttribute() : PlacementAttribute(new HomePlacement());
+
+[GenerateSerializer, Immutable]
+internal sealed class HomePlacement : PlacementStrategy;
+
+/// <summary>Finds the silo by its name in the membership: what every silo knows without asking another.</summary>
+internal sealed class HomeDirector(IClusterMembershipService membership) : IPlacementDirector
+{
+    /// <exception cref="SiloUnavailableException">No active silo has that name; the message says which have one.</exception>
+    public async Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)
+    {
+        var key = target.GrainIdentity.Key.ToString();
+        var silo = GrainKeys.SiloOf(key).ToString();
+        if (Find(silo, target, context) is { } home) return home;
+        // A silo that has just joined may not have been heard of yet. One look at the table decides.
+        await membership.Refresh();
+        return Find(silo, target, context) ?? throw new SiloUnavailableException(
+            $"Grain '{key}' belongs to silo '{silo}', which is not active; active are: {string.Join(", ", ActiveNames())}.");
+    }
+
+    private SiloAddress? Find(string silo, PlacementTarget target, IPlacementContext context)
+    {
+        var members = membership.CurrentSnapshot.Members;
+        // A silo that was started again under its name: the latest of them.
+        return context.GetCompatibleSilos(target).Where(address => members.GetValueOrDefault(address)?.Name == silo).MaxBy(address => address.Generation);
+    }
+
+    private IEnumerable<string> ActiveNames() =>
+        membership.CurrentSnapshot.Members.Values.Where(member => member.Status == SiloStatus.Active).Select(member => member.Name).Order(StringComparer.Ordinal);
+}

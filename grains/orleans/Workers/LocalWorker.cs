@@ -1,0 +1,65 @@
+using Granary.GrainInterfaces.Cluster;
+using Granary.GrainInterfaces.Errors;
+using Granary.GrainInterfaces.Replicas;
+using Granary.Grains.Replicas;
+using Microsoft.Extensions.Options;
+using Orleans.Runtime;
+
+namespace Granary.Grains.Workers;
+
+/// <summary>This silo's worker: the cores and the memory there are, what they are given to, and what of it others are told.</summary>
+internal sealed class LocalWorker(
+    EngineHost engines, ShardHost shards, ILocalSiloDetails silo, IDeviceFigures figures,
+    IOptions<WorkerOptions> options, IOptions<InventoryOptions> inventory)
+{
+    /// <summary>The only device there is so far: the cores of the machine.</summary>
+    public const string Device = "cpu";
+
+    public string Silo => silo.Name;
+
+    public string Key { get; } = GrainKeys.Worker(silo.Name, Device);
+
+    /// <param name="exceptReplica">Not counted: it is what is about to be loaded.</param>
+    /// <param name="exceptShard">Likewise; its replica's id and its place.</param>
+    public WorkerBudget Measure(string? exceptReplica = null, (string ReplicaId, int Stage, int Rank) exceptShard = default)
+    {
+        // The engine of a partitioned replica computes nothing itself: its shards have the cores.
+        var whole = engines.Replicas.Where(replica => replica.Spec.Layout is null && replica.ReplicaId != exceptReplica);
+        var parts = shards.Shards.Where(shard => (shard.Spec.Replica.ReplicaId, shard.Spec.Stage, shard.Spec.Rank) != exceptShard).ToList();
+        return WorkerBudget.Measure(
+            options.Value, whole.Sum(replica => replica.Spec.IntraOpThreads) + parts.Sum(shard => shard.Spec.Replica.IntraOpThreads),
+            parts.Sum(shard => shard.Status.MemoryBytes));
+    }
+
+    /// <exception cref="ModelLoadException">There is no room for the replica.</exception>
+    public void Require(ReplicaSpec spec)
+    {
+        if (spec.Layout is null) Measure(exceptReplica: spec.ReplicaId).Require($"Replica '{spec.ReplicaId}'", spec.IntraOpThreads, spec.KvBlocks, Key);
+    }
+
+    /// <exception cref="ModelLoadException">There is no room for the shard.</exception>
+    public void Require(ShardSpec spec) =>
+        Measure(exceptShard: (spec.Replica.ReplicaId, spec.Stage, spec.Rank)).Require(
+            $"Shard {spec.Stage}.{spec.Rank} of replica '{spec.Replica.ReplicaId}'", spec.Replica.IntraOpThreads, spec.Replica.KvBlocks, Key);
+
+    public WorkerReport Describe()
+    {
+        var budget = Measure();
+        return new WorkerReport
+        {
+            Worker = Key,
+            DeviceKind = Device,
+            Silo = Silo,
+            Host = inventory.Value.Host,
+            Zone = inventory.Value.Zone,
+            MemoryBytes = budget.MemoryBytes,
+            FreeBytes = budget.FreeBytes,
+            Cores = budget.Cores,
+            FreeCores = budget.FreeCores,
+            FlopsPerSecond = figures.FlopsPerSecond,
+            BytesPerSecond = figures.BytesPerSecond,
+            Replicas = [.. engines.Replicas.Select(replica => new WorkerReplica(replica.Spec, replica.Descriptor, ReplicaMapping.ToLoad(replica)))],
+            Shards = [.. shards.Shards.Select(shard => shard.Status)],
+        };
+    }
+}
