@@ -1,4 +1,5 @@
 using Granary.Engine.Onnx.Import;
+using Granary.Engine.Onnx.Native;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Granary.Engine.Onnx.Execution;
@@ -23,7 +24,7 @@ public static class ExecutionProviders
     public static IReadOnlyCollection<string> Names => Known.Keys;
 
     /// <summary>Whether the installed runtime has the provider.</summary>
-    public static bool IsInstalled(string provider) => Known.TryGetValue(provider, out var known) && OrtEnv.Instance().GetAvailableProviders().Contains(known.Name);
+    public static bool IsInstalled(string provider) => Known.TryGetValue(provider, out var known) && OnnxRuntimeEnvironment.AvailableProviders().Contains(known.Name);
 
     /// <exception cref="ModelSessionException">The provider is unknown or not in the installed runtime, or cannot run a graph for this target.</exception>
     internal static void Check(string provider, ModelTarget target)
@@ -32,7 +33,7 @@ public static class ExecutionProviders
         if (!IsInstalled(provider))
         {
             throw new ModelSessionException(
-                $"Provider is '{provider}', which is not in the installed ONNX Runtime {OrtEnv.Instance().GetVersionString()}; it has {string.Join(", ", OrtEnv.Instance().GetAvailableProviders())}.");
+                $"Provider is '{provider}', which is not in the installed ONNX Runtime {OrtApi.LibraryVersion}; it has {string.Join(", ", OnnxRuntimeEnvironment.AvailableProviders())}.");
         }
 
         if (target != ModelTarget.Cpu && provider != Cuda) throw new ModelSessionException($"Provider is '{provider}'; a graph for {target} runs on {Cuda} only.");
