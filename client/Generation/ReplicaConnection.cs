@@ -14,6 +14,9 @@ internal sealed class ReplicaConnection
     /// <summary>A connection without streams is closed after this; the replica forgets it by its lease.</summary>
     internal static readonly TimeSpan IdleLimit = TimeSpan.FromSeconds(30);
 
+    /// <summary>Who leaves waits for the step in progress, and no longer than this for a device that does not answer.</summary>
+    internal static readonly TimeSpan LeaveLimit = TimeSpan.FromSeconds(2);
+
     private readonly Lock _gate = new();
     private readonly IReplicaGrain _replica;
     private readonly TimeProvider _time;
@@ -94,8 +97,9 @@ internal sealed class ReplicaConnection
         lock (_gate) Remove(slot);
     }
 
-    /// <summary>Ends a sequence; its blocks are free when this returns. A replica that does not answer frees them by the reader's lease.</summary>
-    public async Task CancelAsync(long slot) => await _replica.CancelAsync(_id, slot).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    /// <summary>Ends a sequence; its blocks are free when this returns, unless the replica does not answer within <see cref="LeaveLimit"/>.</summary>
+    public async Task CancelAsync(long slot) =>
+        await _replica.CancelAsync(_id, slot).WaitAsync(LeaveLimit, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     private async Task RunAsync(Action<ReplicaConnection> closed)
     {

@@ -19,7 +19,7 @@ internal static unsafe class DeviceProbe
     private const int Passes = 3;
     private const int Rounds = 2000;
     private const int RoundsOfBlock = 512;
-    private static readonly TimeSpan s_arithmetic = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan ArithmeticTime = TimeSpan.FromMilliseconds(20);
 
     /// <param name="threads">Threads that read memory at once, as many as the worker has cores; at most 64 are used.</param>
     /// <param name="time">What the passes are timed by.</param>
@@ -29,7 +29,7 @@ internal static unsafe class DeviceProbe
     {
         var best = 0.0;
         var begin = time.GetTimestamp();
-        for (var round = 0; round < Rounds && time.GetElapsedTime(begin) < s_arithmetic; round++)
+        for (var round = 0; round < Rounds && time.GetElapsedTime(begin) < ArithmeticTime; round++)
         {
             var start = time.GetTimestamp();
             if (!float.IsFinite(Block())) throw new InvalidOperationException("Products of numbers below 1 have grown without bound.");

@@ -12,6 +12,7 @@ internal static class LinkSettings
 {
     public const int MinSecretBytes = 16;
     private const int MaxSecretBytes = 4096;
+    private static readonly string[] Schemes = ["tcp://", "unix:/", "memory:"];
 
     /// <returns>What is wrong; a message names setting, value and bound.</returns>
     public static IEnumerable<string> Check(GranaryOptions options)
@@ -55,8 +56,6 @@ internal static class LinkSettings
         Credits = links.Credits,
         Tls = links.CertificateFile is null ? null : ReadTls(links),
     };
-
-    private static readonly string[] Schemes = ["tcp://", "unix:/", "memory:"];
 
     private static byte[] ReadSecret(string file)
     {

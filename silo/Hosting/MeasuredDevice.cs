@@ -1,13 +1,16 @@
 using Granary.Grains;
+using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Hosting;
 
-/// <summary>Tells planners how fast this machine is; it is measured when the first asks.</summary>
-internal sealed class MeasuredDevice(SiloPlace place, TimeProvider time) : IDeviceFigures
+/// <summary>Tells planners how fast this machine is. It is measured once, when first asked for, and only where there is something to plan: it takes a moment and memory.</summary>
+internal sealed class MeasuredDevice(SiloPlace place, IOptions<GranaryOptions> options, TimeProvider time) : IDeviceFigures
 {
-    private readonly Lazy<DeviceFigures> _figures = new(() => DeviceProbe.Measure(place.Group.CoresOf(place.Index), time));
+    private static readonly DeviceFigures Unmeasured = new(0, 0);
 
-    public double FlopsPerSecond => _figures.Value.FlopsPerSecond;
+    public double FlopsPerSecond => Figures.FlopsPerSecond;
 
-    public double BytesPerSecond => _figures.Value.BytesPerSecond;
+    public double BytesPerSecond => Figures.BytesPerSecond;
+
+    private DeviceFigures Figures => options.Value.IsWhole && LinkSettings.IsAlone(options.Value) ? Unmeasured : place.Group.Measure(time);
 }

@@ -8,6 +8,7 @@ internal sealed class SiloGroup : IDisposable
     private readonly GranaryOptions _options;
     private readonly Lock _gate = new();
     private DirectoryInfo? _sockets;
+    private DeviceFigures? _figures;
     private bool _disposed;
 
     public SiloGroup(GranaryOptions options)
@@ -56,6 +57,21 @@ internal sealed class SiloGroup : IDisposable
             var shards = Math.Max(1, _options.Stages) * Math.Max(1, _options.Ranks) * replicas;
             var all = Enumerable.Range(0, Count).Select(CoresOf).ToArray();
             return Math.Clamp(all.Sum() / shards, 1, all.Min());
+        }
+    }
+
+    /// <summary>How fast the machine is; of its bandwidth each silo has an equal part.</summary>
+    public DeviceFigures Measure(TimeProvider time)
+    {
+        lock (_gate)
+        {
+            if (_figures is null)
+            {
+                var all = DeviceProbe.Measure(Enumerable.Range(0, Count).Sum(CoresOf), time);
+                _figures = all with { BytesPerSecond = all.BytesPerSecond / Count };
+            }
+
+            return _figures;
         }
     }
 

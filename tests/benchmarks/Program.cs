@@ -1,5 +1,6 @@
 using Granary.Tests.Benchmarks;
 using Granary.Tests.Benchmarks.Gateway;
+using Granary.Tests.Benchmarks.Partition;
 
 return args switch
 {
@@ -13,7 +14,8 @@ return args switch
     ["gateway-bare-engine", .. var rest] => await BareEngine.RunAsync(rest),
     ["gateway-client", .. var rest] => LoadClient.Run(rest),
     ["links", .. var rest] => await LinksBenchmark.RunAsync(rest),
-    ["links-load"] => LinksBenchmark.Load(), // A process that the links benchmark starts.
+    ["links-load"] => LinksBenchmark.Load(), // A process that the links and partition benchmarks start.
+    ["partition", .. var rest] => await PartitionBenchmark.RunAsync(rest),
     ["text", .. var rest] => TextBenchmark.Run(rest),
     _ => Usage(),
 };
@@ -27,6 +29,7 @@ static int Usage()
           startup [--output FILE]
           gateway [--sides engine,server,granary] [--rates 50,100,200,350,500] [--tokens 200] [--step-ms 10] [--warm-up 4] [--window 10] [--output FILE]
           links [--busy 0] [--output FILE]
+          partition [--models 110m,1b] [--layouts 1x1x2,2x1x1,1x2x1] [--sequences 1,4,16] [--busy false,true] [--windows 7] [--tokens 48] [--output FILE]
           text [--output FILE]
         """);
     return 2;

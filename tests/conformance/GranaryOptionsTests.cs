@@ -1,4 +1,5 @@
 using Granary.GrainInterfaces;
+using Granary.Sharding.Links;
 using Granary.Silo.CommandLine;
 using Granary.Silo.Hosting;
 using Microsoft.Extensions.Configuration;
@@ -43,6 +44,65 @@ public sealed class GranaryOptionsTests
                 "Granary:Gateway:CorsOrigins:0 is 'example.org'; it must be an origin such as https://example.org, or *.",
                 "Granary:Gateway:CorsOrigins:1 is 'https://example.org/path'; it must be an origin such as https://example.org, or *.",
             ], result.Failures);
+    }
+
+    [Fact]
+    public void EveryFailureOfPartitionsAndLinks_IsTold()
+    {
+        var options = new GranaryOptions { Stages = -1, Ranks = 65, Silos = 17, Cores = -1, MemoryBytes = -1 };
+        (options.Cluster.Redis, options.Cluster.SiloName, options.Cluster.Host) = ("redis", "a/b", " ");
+        options.Links = new LinksOptions
+        {
+            Endpoint = "udp://x", Secret = "hush", SecretFile = "f", CertificateFile = "c", WireFormat = (WireFormat)9, Credits = 1, SilenceMilliseconds = 99, ConnectSeconds = 0,
+        };
+
+        var result = new GranaryOptionsValidator().Validate(null, options);
+
+        Assert.Equal(
+            [
+                "Granary:Stages is -1; it must be from 0 to 1024.",
+                "Granary:Ranks is 65; it must be from 0 to 64.",
+                "Granary:Silos is 17; it must be from 1 to 16.",
+                "Granary:Cores is -1; it must be from 0 to 4096.",
+                "Granary:MemoryBytes is -1; it must be from 0 to 9223372036854775807.",
+                "Granary:Cluster:SiloName is 'a/b'; it must have no '/', which separates names of silos and devices.",
+                "Granary:Cluster:Host has 1 characters; it must have 1 to 100, not only spaces.",
+                "Granary:Links:Endpoint is 'udp://x'; it must be tcp://host:port, unix:/path or memory:name.",
+                "Granary:Links:Secret has 4 bytes; it must have 16 to 4096.",
+                "Granary:Links:Secret and Granary:Links:SecretFile are both set; it must be one of them.",
+                "Granary:Links:CertificateFile, KeyFile and AuthoritiesFile must be set together, or none of them.",
+                "Granary:Links:WireFormat is 9; it must be Float32, Float16 or Int8.",
+                "Granary:Links:Credits is 1; it must be from 2 to 1024.",
+                "Granary:Links:SilenceMilliseconds is 99; it must be from 100 to 60000.",
+                "Granary:Links:ConnectSeconds is 0; it must be from 1 to 300.",
+                "Granary:Silos is 17 and Granary:Cluster:Redis is set; silos of one process are a cluster of their own.",
+                "Granary:Silos is 17 and Granary:Links:Endpoint is 'udp://x'; silos of one process have an endpoint each, and choose it.",
+            ], result.Failures);
+    }
+
+    [Fact]
+    public void PartitionsInACluster_NeedASecret()
+    {
+        var options = new GranaryOptions { Stages = 2 };
+        options.Cluster.Redis = "redis";
+
+        Assert.Contains("Granary:Links:Secret is not set", new GranaryOptionsValidator().Validate(null, options).FailureMessage);
+        options.Links.Secret = "sixteen bytes or more";
+        Assert.True(new GranaryOptionsValidator().Validate(null, options).Succeeded);
+    }
+
+    [Theory]
+    [InlineData(1, 1, 1, 2, 2)]
+    [InlineData(1, 2, 1, 4, 2)]
+    [InlineData(3, 3, 1, 2, 1)]
+    [InlineData(3, 3, 2, 12, 2)]
+    [InlineData(2, 0, 0, 8, 4)]
+    public void Threads_LeftOpen_DivideTheCores(int silos, int stages, int ranks, int cores, int expected)
+    {
+        using var group = new SiloGroup(new GranaryOptions { Silos = silos, Stages = stages, Ranks = ranks, Cores = cores });
+
+        Assert.Equal(expected, group.Threads);
+        Assert.Equal(Math.Max(cores, silos), Enumerable.Range(0, silos).Sum(group.CoresOf));
     }
 
     /// <summary>A word that is no value ends the command with its message, and not with a defect's trace.</summary>

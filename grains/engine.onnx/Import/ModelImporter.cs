@@ -37,7 +37,7 @@ public static class ModelImporter
         options = SliceCheck.Checked(source, options);
         var config = ModelConfigurationReader.Read(source, options);
         var (eos, defaults) = GenerationConfiguration.Read(source, config.VocabularySize);
-        var tensors = new DecoderTensors(config, options.Slice ?? ShardSlice.Whole(config.Shape(options.Weights)));
+        var tensors = new DecoderTensors(config, options.Slice ?? ShardSlice.Whole(config.Shape(options)));
         return Describe(config, tensors.ParameterCount, options, SourceFingerprint.Compute(source, options), eos, defaults);
     }
 

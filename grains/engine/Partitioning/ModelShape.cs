@@ -24,6 +24,6 @@ public sealed record ModelShape
     /// <summary>The head is the embedding table. A device holds two all the same: one to gather from, one laid out for products.</summary>
     public required bool TiedEmbeddings { get; init; }
 
-    /// <summary>Bits of a matrix element: 32, 8 or 4. Those of 8 and 4 bits come in blocks of 32 inputs with one float32 scale.</summary>
+    /// <summary>Bits of a matrix element: 32, 16, 8 or 4. With 16 everything is of 16 bits, caches included; those of 8 and 4 bits come in blocks of 32 inputs with one float32 scale.</summary>
     public required int WeightBits { get; init; }
 }

@@ -6,7 +6,7 @@ namespace Granary.Engine.Partitioning;
 /// <summary>A plan as people read it: a line a shard.</summary>
 public static class PlanTable
 {
-    private static readonly string[] s_columns =
+    private static readonly string[] Columns =
         ["stage", "rank", "worker", "host", "layers", "heads", "KV heads", "FFN columns", "vocabulary", "weights", "KV", "workspace", "of memory", "step"];
 
     /// <param name="plan">What to print.</param>
@@ -14,8 +14,8 @@ public static class PlanTable
     public static string Format(PartitionPlan plan, IReadOnlyList<WorkerInventory> workers)
     {
         var known = workers.ToDictionary(worker => worker.Worker, StringComparer.Ordinal);
-        var rows = plan.Shards.Select(shard => Row(shard, known[shard.Worker])).Prepend(s_columns).ToArray();
-        var widths = Enumerable.Range(0, s_columns.Length).Select(column => rows.Max(row => row[column].Length)).ToArray();
+        var rows = plan.Shards.Select(shard => Row(shard, known[shard.Worker])).Prepend(Columns).ToArray();
+        var widths = Enumerable.Range(0, Columns.Length).Select(column => rows.Max(row => row[column].Length)).ToArray();
         var text = new StringBuilder();
         foreach (var row in rows)
         {

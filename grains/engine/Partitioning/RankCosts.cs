@@ -2,7 +2,7 @@ namespace Granary.Engine.Partitioning;
 
 /// <summary>What one rank of a stage takes, of memory and of time, by the number of its layers.</summary>
 /// <remarks>
-/// Bytes are what the CPU executor holds: float32 matrices padded to 16 outputs, quantized ones as integers with a scale and a sum a
+/// Bytes are what an executor holds: float matrices padded to 16 outputs, quantized ones as integers with a scale and a sum a
 /// block, biases whether the family has them or not, and the sum of all activations of the largest step although buffers are reused.
 /// Embedding and head are two tables even where they are tied: one is gathered from as it is, the other is laid out for products.
 /// </remarks>
@@ -21,6 +21,7 @@ internal sealed class RankCosts
 
     private readonly ModelShape _model;
     private readonly ShardSlice _slice;
+    private readonly int _element;
     private readonly long _activationBytes;
     private readonly long _logitsBytes;
     private readonly long _leaderBytes;
@@ -31,13 +32,14 @@ internal sealed class RankCosts
     public RankCosts(ModelShape model, ShardSlice slice, PartitionRequest request)
     {
         (_model, _slice) = (model, slice);
+        _element = model.WeightBits == 16 ? 2 : Float;
         long hidden = model.HiddenSize, heads = (long)slice.Heads.Count * model.HeadSize, kv = (long)slice.KvHeads.Count * model.HeadSize, inner = slice.Intermediate.Count;
         LayerWeightBytes = Matrix(heads + (2 * kv), hidden) + Matrix(hidden, heads) + Matrix(2 * inner, hidden) + Matrix(hidden, inner)
-            + (Float * (heads + (2 * kv) + (2 * inner) + (4 * hidden) + (2L * model.HeadSize))) + (Tensors * PageBytes);
+            + (_element * (heads + (2 * kv) + (2 * inner) + (4 * hidden) + (2L * model.HeadSize))) + (Tensors * PageBytes);
         LayerMultiplyAdds = (double)hidden * ((2 * heads) + (2 * kv) + (3 * inner));
-        KvTokenBytes = 2 * kv * Float;
+        KvTokenBytes = 2 * kv * _element;
         // Of several ranks each has a row of zeros, for ids that others look up.
-        EmbeddingBytes = Float * hidden * (slice.Vocabulary.Count + (slice.Ranks > 1 ? 1 : 0));
+        EmbeddingBytes = _element * hidden * (slice.Vocabulary.Count + (slice.Ranks > 1 ? 1 : 0));
         HeadBytes = Matrix(slice.Vocabulary.Count, hidden) + (Float * hidden);
         // Residual, norms, sums and products; packed heads and their attention; gate, up, and their product; what comes in and goes out.
         _activationBytes = Float * (long)request.MaxTokensPerStep * ((8 * hidden) + (2 * heads) + (2 * kv) + (4 * inner));
@@ -82,8 +84,8 @@ internal sealed class RankCosts
 
     private long RotaryBytes => Float * (long)_model.ContextLength * _model.HeadSize;
 
-    private long Matrix(long outputs, long inputs) => _model.WeightBits == 32
-        ? Float * ((outputs + 15) / 16 * 16) * inputs
+    private long Matrix(long outputs, long inputs) => _model.WeightBits >= 16
+        ? _element * ((outputs + 15) / 16 * 16) * inputs
         : outputs * ((inputs + 31) / 32) * ((32 * _model.WeightBits / 8) + (2 * Float));
 }
 

@@ -16,7 +16,7 @@ internal sealed class Sites
     private const double CpuFlops = 8e9, CpuBytes = 1e10, DeviceFlops = 1e13, DeviceBytes = 5e11;
 
     // Seconds of a frame, and bytes a second: memory, loopback, a rack's network, between sites. Nobody measures links before there are any.
-    private static readonly (double Latency, double Bandwidth)[] s_links = [(1e-5, 8e9), (3e-5, 4e9), (1e-4, 1e9), (1e-3, 2.5e8)];
+    private static readonly (double Latency, double Bandwidth)[] Links = [(1e-5, 8e9), (3e-5, 4e9), (1e-4, 1e9), (1e-3, 2.5e8)];
 
     private readonly int[] _hosts;
     private readonly int[] _zones;
@@ -86,7 +86,7 @@ internal sealed class Sites
     /// <summary>Until a frame of so many bytes is there.</summary>
     public static double LinkSeconds(Distance distance, double bytes)
     {
-        var (latency, bandwidth) = s_links[(int)distance];
+        var (latency, bandwidth) = Links[(int)distance];
         return latency + (bytes / bandwidth);
     }
 

@@ -85,7 +85,7 @@ public static class Slicing
             if (value < 1) throw new PartitionException($"{name}: the model has {value}; it must have at least 1.");
         }
 
-        if (model.WeightBits is not (32 or 8 or 4)) throw new PartitionException($"Weights have {model.WeightBits} bits; they must have 32, 8 or 4.");
+        if (model.WeightBits is not (32 or 16 or 8 or 4)) throw new PartitionException($"Weights have {model.WeightBits} bits; they must have 32, 16, 8 or 4.");
         if (model.HeadCount % model.KvHeadCount != 0)
             throw new PartitionException($"{model.HeadCount} query heads are no multiple of {model.KvHeadCount} KV heads.");
     }

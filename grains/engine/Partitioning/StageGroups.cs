@@ -3,14 +3,14 @@ namespace Granary.Engine.Partitioning;
 /// <summary>Workers that could be a stage together, one a rank, and how many layers they would take.</summary>
 internal sealed class StageGroup
 {
-    private static readonly StageRole s_middle = new(false, false), s_first = new(true, false), s_last = new(false, true), s_both = new(true, true);
+    private static readonly StageRole MiddleRole = new(false, false), FirstRole = new(true, false), LastRole = new(false, true), BothRole = new(true, true);
 
     private readonly (StageTime Time, int Fit)[] _roles;
 
     public StageGroup(Cut cut, int[] workers, long[] free, int[] shards)
     {
         Workers = workers;
-        _roles = [.. new[] { s_middle, s_first, s_last, s_both }.Select(role => (cut.Time(workers, shards, role), cut.LayersThatFit(free, role)))];
+        _roles = [.. new[] { MiddleRole, FirstRole, LastRole, BothRole }.Select(role => (cut.Time(workers, shards, role), cut.LayersThatFit(free, role)))];
     }
 
     /// <summary>[T], the strongest first.</summary>

@@ -139,6 +139,20 @@ public sealed class PartitionedReplicaTests
     }
 
     [Fact]
+    public async Task ShardsSilo_DiesWhileNothingRuns_TheReplicaComesBackByItself()
+    {
+        await using var cluster = await ShardingCluster.StartAsync(3, cores: 2);
+        var first = (await cluster.ModelGrain.DeployAsync(ShardingCluster.Spec(stages: 3))).Replicas[0].Replica;
+        var victim = cluster.Shards.Loaded.First(shard => shard.Silo != "Silo_0").Silo;
+
+        cluster.Kill(victim);
+        await WhenBackAsync(cluster, first.Epoch);
+
+        Assert.DoesNotContain(cluster.Shards.Living, shard => shard.Silo == victim);
+        await AssertAnswersAsync(cluster);
+    }
+
+    [Fact]
     public async Task LeadersSilo_Dies_StreamIsToldAndTheReplicaIsLedFromElsewhere()
     {
         await using var cluster = await ShardingCluster.StartAsync(3, cores: 2);

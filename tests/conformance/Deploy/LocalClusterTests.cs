@@ -12,7 +12,7 @@ namespace Granary.Tests.Conformance.Deploy;
 /// <summary>The script that starts a cluster on this machine: with genuine packages it serves and stops cleanly, with stand-ins it says that it cannot.</summary>
 public sealed class LocalClusterTests : IDisposable
 {
-    private static readonly TimeSpan s_bound = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan Bound = TimeSpan.FromMinutes(4);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("granary-local-test-").FullName;
 
@@ -26,7 +26,7 @@ public sealed class LocalClusterTests : IDisposable
     {
         var url = $"http://127.0.0.1:{FreePort.Find()}";
         using var script = Start(url, "2");
-        using var bound = new CancellationTokenSource(s_bound);
+        using var bound = new CancellationTokenSource(Bound);
         var errors = script.StandardError.ReadToEndAsync(bound.Token);
         try
         {
@@ -70,7 +70,7 @@ public sealed class LocalClusterTests : IDisposable
         await File.WriteAllTextAsync(silo, "#!/usr/bin/env bash\ntrap 'echo stopped >> \"$TMPDIR/told\"; exit 0' TERM\necho started >> \"$TMPDIR/told.started\"\nwhile :; do sleep 0.05; done\n");
         File.SetUnixFileMode(silo, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         using var script = Start($"http://127.0.0.1:{FreePort.Find()}", "3", Path.GetDirectoryName(silo));
-        using var bound = new CancellationTokenSource(s_bound);
+        using var bound = new CancellationTokenSource(Bound);
         var errors = script.StandardError.ReadToEndAsync(bound.Token);
         try
         {
@@ -115,7 +115,7 @@ public sealed class LocalClusterTests : IDisposable
 
     private static async Task<string> AskAsync(string url, CancellationToken cancellationToken)
     {
-        using var http = new HttpClient { BaseAddress = new Uri(url), Timeout = s_bound };
+        using var http = new HttpClient { BaseAddress = new Uri(url), Timeout = Bound };
         var question = new JsonObject
         {
             ["model"] = "tiny-assistant", ["temperature"] = 0,

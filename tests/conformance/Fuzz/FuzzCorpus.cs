@@ -39,6 +39,7 @@ internal static class FuzzCorpus
         ("GET", "/v1/responses/{id}/input_items", null),
         ("POST", "/v1/responses/{id}/cancel", null),
         ("GET", "/v1/models", null),
+        ("GET", "/admin/topology", null),
         ("GET", "/version", null),
         ("GET", "/openapi.json", null),
         ("GET", "/health", null),

@@ -34,7 +34,7 @@ internal static class KnownShapes
         var kvHeads = random.Next(1, 9);
         return Shape(
             random.Next(1, 9), 32 * random.Next(1, 9), random.Next(64, 2048), kvHeads * random.Next(1, 9), kvHeads, 8 * random.Next(1, 9), random.Next(256, 8192),
-            16 * random.Next(1, 65), random.Next(2) == 0, random.Next(3) switch { 0 => 32, 1 => 8, _ => 4 });
+            16 * random.Next(1, 65), random.Next(2) == 0, random.Next(4) switch { 0 => 32, 1 => 16, 2 => 8, _ => 4 });
     }
 
     /// <summary>A number of ranks that the model can be cut into.</summary>

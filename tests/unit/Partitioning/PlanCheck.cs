@@ -15,7 +15,7 @@ internal static class PlanCheck
         Assert.InRange(plan.KvTokens, Math.Max(1, request.KvTokens), int.MaxValue);
         Assert.All(plan.Shards, shard =>
         {
-            Assert.Equal(2L * sizeof(float) * shard.Slice.Layers.Count * shard.Slice.KvHeads.Count * model.HeadSize * plan.KvTokens, shard.KvBytes);
+            Assert.Equal(2L * Element(model) * shard.Slice.Layers.Count * shard.Slice.KvHeads.Count * model.HeadSize * plan.KvTokens, shard.KvBytes);
             Assert.True(shard.WeightBytes >= LeastWeightBytes(model, shard.Slice), $"{shard.Slice.Place} has {shard.WeightBytes} bytes of weights, least {LeastWeightBytes(model, shard.Slice)}");
             Assert.True(shard.WorkspaceBytes > 0 && shard.StepSeconds > 0);
         });
@@ -37,6 +37,9 @@ internal static class PlanCheck
         long queries = (long)slice.Heads.Count * model.HeadSize, keys = (long)slice.KvHeads.Count * model.HeadSize;
         var layer = model.HiddenSize * ((2 * queries) + (2 * keys) + (3L * slice.Intermediate.Count));
         var table = (long)model.HiddenSize * slice.Vocabulary.Count;
-        return (((slice.Layers.Count * layer) + (slice.IsLastStage ? table : 0)) * model.WeightBits / 8) + (slice.IsFirstStage ? sizeof(float) * table : 0);
+        return (((slice.Layers.Count * layer) + (slice.IsLastStage ? table : 0)) * model.WeightBits / 8) + (slice.IsFirstStage ? Element(model) * table : 0);
     }
+
+    /// <summary>Bytes of what is not quantized.</summary>
+    private static int Element(ModelShape model) => model.WeightBits == 16 ? 2 : sizeof(float);
 }
