@@ -45,6 +45,24 @@ public sealed unsafe class OrtEnv : SafeHandle
 
     public string GetVersionString() => OrtTable.VersionString;
 
+    /// <summary>Names of the execution providers that the native library was built with, the most preferred first.</summary>
+    public string[] GetAvailableProviders()
+    {
+        byte** names;
+        int count;
+        OrtTable.Check(((delegate* unmanaged[Cdecl]<byte***, int*, nint>)OrtTable.Of(Entry.GetAvailableProviders))(&names, &count));
+        try
+        {
+            var providers = new string[count];
+            for (var i = 0; i < count; i++) providers[i] = Marshal.PtrToStringUTF8((nint)names[i])!;
+            return providers;
+        }
+        finally
+        {
+            OrtTable.Check(((delegate* unmanaged[Cdecl]<byte**, int, nint>)OrtTable.Of(Entry.ReleaseAvailableProviders))(names, count));
+        }
+    }
+
     public void EnableTelemetryEvents() => OrtTable.Check(((delegate* unmanaged[Cdecl]<nint, nint>)OrtTable.Of(Entry.EnableTelemetryEvents))(handle));
 
     public void DisableTelemetryEvents() => OrtTable.Check(((delegate* unmanaged[Cdecl]<nint, nint>)OrtTable.Of(Entry.DisableTelemetryEvents))(handle));

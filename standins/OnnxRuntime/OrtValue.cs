@@ -2,7 +2,7 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.OnnxRuntime;
 
-/// <summary>A tensor, here always over memory of the CPU.</summary>
+/// <summary>A tensor; its data can be looked at where they lie in memory of the CPU.</summary>
 public class OrtValue : IDisposable
 {
     private nint _handle;
@@ -31,6 +31,19 @@ public class OrtValue : IDisposable
         {
             OrtTable.Check(((delegate* unmanaged[Cdecl]<nint, nint, nint, long*, nint, int, nint*, nint>)OrtTable.Of(Entry.CreateTensorWithDataAsOrtValue))(
                 memInfo.Pointer, dataBufferPtr, (nint)bufferLengthInBytes, dimensions, shape.Length, (int)elementType, &value));
+        }
+
+        return new OrtValue(value);
+    }
+
+    /// <summary>A tensor in memory that the allocator gives, and takes back with the value.</summary>
+    public static unsafe OrtValue CreateAllocatedTensorValue(OrtAllocator allocator, TensorElementType elementType, long[] shape)
+    {
+        nint value;
+        fixed (long* dimensions = shape)
+        {
+            OrtTable.Check(((delegate* unmanaged[Cdecl]<nint, long*, nint, int, nint*, nint>)OrtTable.Of(Entry.CreateTensorAsOrtValue))(
+                allocator.Pointer, dimensions, shape.Length, (int)elementType, &value));
         }
 
         return new OrtValue(value);

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace Microsoft.ML.OnnxRuntime;
 
 /// <summary>What a session is created with. Makes the environment if nobody has.</summary>
-public class SessionOptions : SafeHandle
+public partial class SessionOptions : SafeHandle
 {
     private bool _enableMemoryPattern = true;
     private bool _enableCpuMemArena = true;

@@ -35,8 +35,16 @@ public sealed record SimulatedModel
     {
         var shape = new ModelShape
         {
-            LayerCount = LayerCount, HiddenSize = HiddenSize, IntermediateSize = IntermediateSize, HeadCount = HeadCount, KvHeadCount = KvHeadCount, HeadSize = 8,
-            VocabularySize = VocabularySize, ContextLength = ContextLength, TiedEmbeddings = false, WeightBits = 32,
+            LayerCount = LayerCount,
+            HiddenSize = HiddenSize,
+            IntermediateSize = IntermediateSize,
+            HeadCount = HeadCount,
+            KvHeadCount = KvHeadCount,
+            HeadSize = 8,
+            VocabularySize = VocabularySize,
+            ContextLength = ContextLength,
+            TiedEmbeddings = false,
+            WeightBits = 32,
         };
         return Slicing.Cut(shape, [.. Enumerable.Range(0, stages).Select(stage => (LayerCount + stages - 1 - stage) / stages)], ranks);
     }

@@ -1,8 +1,15 @@
 namespace Granary.Engine.Onnx.Execution;
 
-/// <summary>Sizes of an <see cref="OnnxStepExecutor"/>.</summary>
+/// <summary>Device and sizes of an <see cref="OnnxStepExecutor"/> or an <see cref="OnnxShardExecutor"/>.</summary>
 public sealed record OnnxExecutorOptions
 {
+    /// <summary>Name of the execution provider, one of <see cref="ExecutionProviders.Names"/>.</summary>
+    /// <value>Default <c>cpu</c>. A graph imported for CUDA needs <c>cuda</c>; of other graphs a provider runs the operators that it has.</value>
+    public string Provider { get; init; } = ExecutionProviders.Cpu;
+
+    /// <summary>Which of the provider's devices.</summary>
+    public int DeviceId { get; init; }
+
     /// <summary>Threads that compute a step, the engine's own included.</summary>
     /// <value>Default 1, for several executors side by side; at most 1024.</value>
     public int IntraOpThreads { get; init; } = 1;
@@ -11,7 +18,11 @@ public sealed record OnnxExecutorOptions
     /// <value>Default 0: the model's. Never more than the model's, nor than the KV cache holds.</value>
     public int ContextLength { get; init; }
 
-    /// <summary>Blocks of the KV cache, 16 tokens each.</summary>
+    /// <summary>Tokens of a block of the KV cache: a multiple of 16, at most 4096; for CUDA a power of two.</summary>
+    /// <value>Default 0: 16 on the CPU, 256 on CUDA, where smaller ones shut out the fast kernels.</value>
+    public int KvBlockTokens { get; init; }
+
+    /// <summary>Blocks of the KV cache.</summary>
     /// <value>Default 0: as many as <see cref="MaxSequencesPerStep"/> full contexts need, within <see cref="KvMemoryBytes"/>.</value>
     public int KvBlockCount { get; init; }
 

@@ -7,7 +7,7 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Granary.Engine.Onnx.Execution;
 
-/// <summary>Runs one shard's part of steps on the CPU; a model that is not cut is one shard.</summary>
+/// <summary>Runs one shard's part of steps; a model that is not cut is one shard.</summary>
 /// <remarks>
 /// A row's result is the same bits whatever else is in its step, however its prompt was cut into chunks, and whichever blocks it
 /// was given: every operator works row by row, attention in an order of its own, sums over ranks in the order of ranks.
@@ -17,7 +17,7 @@ public sealed class OnnxShardExecutor : IShardExecutor
 {
     private readonly InferenceSession _session;
     private readonly SessionOperators _operators;
-    private readonly KvCacheMemory _cache;
+    private readonly IKvCache _cache;
     private readonly StepBinding _binding;
     private readonly StepPlanCheck _check;
     private readonly RunOptions _runOptions = new();
@@ -25,12 +25,11 @@ public sealed class OnnxShardExecutor : IShardExecutor
     private (int Tokens, int Hidden, int Logits) _rows;
     private bool _disposed;
 
-    private OnnxShardExecutor(InferenceSession session, SessionOperators operators, ModelDescription model, ShardShape shape, bool isPrepacked)
+    private OnnxShardExecutor(InferenceSession session, SessionOperators operators, ModelDescription model, ShardShape shape, IKvCache cache, bool isPrepacked)
     {
-        (_session, _operators, Model, Shape, IsPrepacked) = (session, operators, model, shape, isPrepacked);
-        var tableWidth = ExecutorSizes.Blocks(shape.Whole.ContextLength);
-        _cache = new KvCacheMemory(model, shape.Whole.KvBlockCount);
-        _binding = new StepBinding(session, model, shape, _cache, tableWidth);
+        (_session, _operators, _cache, Model, Shape, IsPrepacked) = (session, operators, cache, model, shape, isPrepacked);
+        var tableWidth = ExecutorSizes.Blocks(shape.Whole.ContextLength, shape.Whole.KvBlockTokens);
+        _binding = new StepBinding(session, shape, _cache, tableWidth, isOnDevice: model.Target != ModelTarget.Cpu);
         _check = new StepPlanCheck(shape.Whole, shape.MaxTokensPerStep, shape.MaxSequencesPerStep, tableWidth);
     }
 
@@ -65,19 +64,22 @@ public sealed class OnnxShardExecutor : IShardExecutor
         var model = ModelDescription.Load(modelDirectory);
         var part = model.Part;
         if (part.Ranks > 1 && reducer is null) throw new ModelSessionException($"{modelDirectory}: holds rank {part.Place.Rank} of {part.Ranks}, which needs the others' sums.");
+        ExecutionProviders.Check(options.Provider, model.Target);
         var shape = ExecutorSizes.Of(model, options);
         SessionOperators? operators = null;
         InferenceSession? session = null;
         try
         {
-            var prepacked = PrepackedModel.Ensure(modelDirectory, model);
+            // Packed weights are the CPU's.
+            var prepacked = options.Provider == ExecutionProviders.Cpu ? PrepackedModel.Ensure(modelDirectory, model) : null;
             operators = new SessionOperators(reducer);
             using var sessionOptions = OnnxRuntimeEnvironment.CreateSessionOptions(options.IntraOpThreads, operators);
+            ExecutionProviders.Append(sessionOptions, options.Provider, options.DeviceId);
             // The prepacked graph is optimized already.
             if (prepacked is not null) sessionOptions.GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL;
             session = new InferenceSession(prepacked ?? Path.Combine(modelDirectory, ModelDescription.GraphFileName), sessionOptions);
             CheckGraph(session, model);
-            return new OnnxShardExecutor(session, operators, model, shape, prepacked is not null);
+            return new OnnxShardExecutor(session, operators, model, shape, Cache(session, model, shape, options), prepacked is not null);
         }
         catch (Exception exception)
         {
@@ -140,10 +142,17 @@ public sealed class OnnxShardExecutor : IShardExecutor
         if (_disposed) return;
         _disposed = true;
         _binding.Dispose();
+        _cache.Dispose(); // A device's memory goes back to the session's allocator.
         _session.Dispose();
         _operators.Dispose();
         _runOptions.Dispose();
-        _cache.Dispose();
+    }
+
+    private static IKvCache Cache(InferenceSession session, ModelDescription model, ShardShape shape, OnnxExecutorOptions options)
+    {
+        if (model.Target == ModelTarget.Cpu) return new KvCacheMemory(model, shape.Whole);
+        using var device = new OrtMemoryInfo("Cuda", OrtAllocatorType.DeviceAllocator, options.DeviceId, OrtMemType.Default);
+        return new DeviceKvCache(session, device, model, shape.Whole, model.Target == ModelTarget.CudaFloat16 ? TensorElementType.Float16 : TensorElementType.BFloat16);
     }
 
     private static StepFailedException Failed(long step, Exception cause) => new($"Step {step} failed: {cause.Message}", cause);

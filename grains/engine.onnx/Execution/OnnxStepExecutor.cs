@@ -3,7 +3,7 @@ using Granary.Engine.Onnx.Import;
 
 namespace Granary.Engine.Onnx.Execution;
 
-/// <summary>Runs steps of a model that is not cut on the CPU: its one shard.</summary>
+/// <summary>Runs steps of a model that is not cut: its one shard.</summary>
 /// <inheritdoc cref="OnnxShardExecutor" path="/remarks"/>
 public sealed class OnnxStepExecutor : IStepExecutor
 {

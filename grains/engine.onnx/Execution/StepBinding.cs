@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using Granary.Engine.Execution;
 using Granary.Engine.Onnx.Graph;
-using Granary.Engine.Onnx.Import;
 using Granary.Engine.Partitioning;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -14,30 +13,40 @@ internal sealed unsafe class StepBinding : IDisposable
     private readonly OrtIoBinding _binding;
     private readonly ShardSlice _slice;
     private readonly int _hiddenSize;
+    private readonly int _blockTokens;
+    private readonly int _blockCount;
+    private readonly bool _isOnDevice;
     private readonly Tensor? _tokens;
     private readonly Tensor? _hiddenIn;
     private readonly Tensor _cumulative;
     private readonly Tensor _past;
     private readonly Tensor _blockTable;
+    private readonly Tensor? _slots;
+    private readonly Tensor? _metadata;
     private readonly Tensor? _hiddenRows;
     private readonly Tensor? _logitRows;
     private readonly Tensor? _hidden;
     private readonly Tensor? _logits;
     private readonly Tensor? _hiddenOut;
     private readonly List<Tensor> _tensors = [];
-    private readonly List<OrtValue> _caches = [];
 
-    public StepBinding(InferenceSession session, ModelDescription model, ShardShape shape, KvCacheMemory cache, int maxTableWidth)
+    public StepBinding(InferenceSession session, ShardShape shape, IKvCache cache, int maxTableWidth, bool isOnDevice)
     {
         _binding = session.CreateIoBinding();
         _slice = shape.Slice;
-        _hiddenSize = shape.Whole.HiddenSize;
+        (_hiddenSize, _blockTokens, _blockCount, _isOnDevice) = (shape.Whole.HiddenSize, shape.Whole.KvBlockTokens, shape.Whole.KvBlockCount, isOnDevice);
         long maxTokens = shape.MaxTokensPerStep, maxSequences = shape.MaxSequencesPerStep, maxRows = shape.Whole.MaxLogitRows;
         if (_slice.IsFirstStage) _tokens = Integers(GraphContract.TokenIds, maxTokens);
         else _hiddenIn = Floats(GraphContract.HiddenIn, maxTokens * _hiddenSize);
         _cumulative = Integers(GraphContract.CumulativeSequenceLength, maxSequences + 1);
         _past = Integers(GraphContract.PastSequenceLengths, maxSequences);
         _blockTable = Integers(GraphContract.BlockTable, maxSequences * maxTableWidth);
+        if (isOnDevice)
+        {
+            _slots = Integers(GraphContract.SlotMapping, maxTokens);
+            _metadata = Integers(GraphContract.AttentionMetadata, 2);
+        }
+
         if (_slice.IsLastStage)
         {
             _hiddenRows = Integers(GraphContract.HiddenRows, maxTokens);
@@ -47,7 +56,7 @@ internal sealed unsafe class StepBinding : IDisposable
         }
         else _hiddenOut = Floats(GraphContract.HiddenOut, maxTokens * _hiddenSize);
 
-        BindCaches(model, cache);
+        BindCaches(cache);
     }
 
     /// <summary>Room for a step's residual stream [tokens, hidden] from the stage before.</summary>
@@ -68,6 +77,14 @@ internal sealed unsafe class StepBinding : IDisposable
         _cumulative.Load(_binding, plan.CumulativeSequenceLengths.AsSpan(0, plan.SequenceCount + 1));
         _past.Load(_binding, plan.PastLengths.AsSpan(0, plan.SequenceCount));
         _blockTable.Write(plan.BlockTable.AsSpan(0, plan.SequenceCount * tableWidth));
+        if (_slots is not null && _metadata is not null)
+        {
+            Span<int> bounds = stackalloc int[2];
+            AttentionPlaces.Fill(plan, _blockTokens, _blockCount, _blockTable.Integers(plan.SequenceCount * tableWidth), _slots.Integers(plan.TokenCount), bounds);
+            _slots.Load(_binding, _slots.Integers(plan.TokenCount));
+            _metadata.Load(_binding, bounds);
+        }
+
         _blockTable.BindInput(_binding, plan.SequenceCount, tableWidth);
         _hiddenRows?.Load(_binding, plan.HiddenRows.AsSpan(0, plan.HiddenCount));
         _logitRows?.Load(_binding, plan.LogitRows.AsSpan(0, plan.LogitCount));
@@ -82,7 +99,6 @@ internal sealed unsafe class StepBinding : IDisposable
     {
         _binding.Dispose();
         foreach (var tensor in _tensors) tensor.Dispose();
-        foreach (var cache in _caches) cache.Dispose();
     }
 
     private static Tensor Of(Tensor? tensor) => tensor ?? throw new InvalidOperationException("The shard's stage has no such input or output.");
@@ -90,15 +106,15 @@ internal sealed unsafe class StepBinding : IDisposable
     /// <summary>Token ids become rows of the rank's embedding table, where other ranks' ids are the row of zeros behind its own.</summary>
     private void LoadTokens(Tensor tensor, ReadOnlySpan<int> ids)
     {
-        tensor.Load(_binding, ids);
-        if (_slice.Ranks == 1) return;
+        tensor.Write(ids);
         var (first, count) = _slice.Vocabulary;
-        foreach (ref var id in tensor.Integers(ids.Length)) id = (int)Math.Min((uint)(id - first), (uint)count);
+        if (_slice.Ranks > 1) foreach (ref var id in tensor.Integers(ids.Length)) id = (int)Math.Min((uint)(id - first), (uint)count);
+        tensor.Load(_binding, tensor.Integers(ids.Length));
     }
 
-    private Tensor Integers(string name, long capacity) => Add(new(name, TensorElementType.Int32, capacity));
+    private Tensor Integers(string name, long capacity) => Add(new(name, TensorElementType.Int32, capacity, _isOnDevice));
 
-    private Tensor Floats(string name, long capacity) => Add(new(name, TensorElementType.Float, capacity));
+    private Tensor Floats(string name, long capacity) => Add(new(name, TensorElementType.Float, capacity, _isOnDevice));
 
     private Tensor Add(Tensor tensor)
     {
@@ -106,27 +122,20 @@ internal sealed unsafe class StepBinding : IDisposable
         return tensor;
     }
 
-    private void BindCaches(ModelDescription model, KvCacheMemory cache)
+    private void BindCaches(IKvCache cache)
     {
-        long[] shape = [cache.BlockCount, KvCacheMemory.BlockTokens, _slice.KvHeads.Count, model.HeadSize];
-        for (var layer = _slice.Layers.First; layer < _slice.Layers.End; layer++)
+        for (var place = 0; place < _slice.Layers.Count; place++)
         {
-            Bind(GraphContract.KeyCache(layer), GraphContract.KeyCacheOut(layer), cache.Keys(layer));
-            Bind(GraphContract.ValueCache(layer), GraphContract.ValueCacheOut(layer), cache.Values(layer));
-        }
-
-        void Bind(string input, string output, float* memory)
-        {
-            var value = OrtValue.CreateTensorValueWithData(
-                OrtMemoryInfo.DefaultInstance, TensorElementType.Float, shape, (nint)memory, cache.TensorElements * sizeof(float));
-            _caches.Add(value);
-            _binding.BindInput(input, value);
-            _binding.BindOutput(output, value);
+            var layer = _slice.Layers.First + place;
+            _binding.BindInput(GraphContract.KeyCache(layer), cache.Keys(place));
+            _binding.BindOutput(GraphContract.KeyCacheOut(layer), cache.Keys(place));
+            _binding.BindInput(GraphContract.ValueCache(layer), cache.Values(place));
+            _binding.BindOutput(GraphContract.ValueCacheOut(layer), cache.Values(place));
         }
     }
 
     /// <summary>One input or output with 4-byte elements: its memory, and the value bound last.</summary>
-    private sealed class Tensor(string name, TensorElementType type, long capacity) : IDisposable
+    private sealed class Tensor(string name, TensorElementType type, long capacity, bool copies) : IDisposable
     {
         private readonly long[] _shape = [-1, -1];
         private OrtValue? _value;
@@ -153,12 +162,12 @@ internal sealed unsafe class StepBinding : IDisposable
         public void Load(OrtIoBinding binding, ReadOnlySpan<int> values)
         {
             Write(values);
-            if (Reshape(values.Length, 0)) binding.BindInput(name, _value!);
+            if (Reshape(values.Length, 0) || copies) binding.BindInput(name, _value!);
         }
 
         public void BindInput(OrtIoBinding binding, long rows, long columns)
         {
-            if (Reshape(rows, columns)) binding.BindInput(name, _value!);
+            if (Reshape(rows, columns) || copies) binding.BindInput(name, _value!);
         }
 
         public void BindOutput(OrtIoBinding binding, long rows, long columns)

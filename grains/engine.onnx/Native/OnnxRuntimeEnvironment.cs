@@ -9,6 +9,9 @@ internal static class OnnxRuntimeEnvironment
     // Before anything else of the library.
     static OnnxRuntimeEnvironment() => RuntimeTelemetry.Disable();
 
+    /// <summary>The runtime's own names of the execution providers that its library was built with.</summary>
+    public static string[] AvailableProviders() => OrtEnv.Instance().GetAvailableProviders();
+
     /// <summary>Options for a session that runs <paramref name="intraOpThreads"/> wide and knows <paramref name="operators"/>.</summary>
     /// <remarks>
     /// Threads that wait do not spin: on shared cores a spinning pool costs its neighbours, and itself, most of their speed.

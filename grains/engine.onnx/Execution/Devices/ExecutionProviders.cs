@@ -1,0 +1,44 @@
+using Granary.Engine.Onnx.Import;
+using Granary.Engine.Onnx.Native;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Granary.Engine.Onnx.Execution;
+
+/// <summary>The execution providers by the names that our options know, and which of them the installed runtime has.</summary>
+/// <remarks>Which providers there are is decided by the package that brings the native library: the plain one has the CPU's only.</remarks>
+public static class ExecutionProviders
+{
+    public const string Cpu = "cpu";
+    public const string Cuda = "cuda";
+
+    private static readonly Dictionary<string, (string Name, Action<SessionOptions, int> Append)> Known = new(StringComparer.Ordinal)
+    {
+        [Cpu] = ("CPUExecutionProvider", (_, _) => { }),
+        [Cuda] = ("CUDAExecutionProvider", (options, device) => options.AppendExecutionProvider_CUDA(device)),
+        ["tensorrt"] = ("TensorrtExecutionProvider", (options, device) => options.AppendExecutionProvider_Tensorrt(device)),
+        ["openvino"] = ("OpenVINOExecutionProvider", (options, _) => options.AppendExecutionProvider_OpenVINO()),
+        ["migraphx"] = ("MIGraphXExecutionProvider", (options, device) => options.AppendExecutionProvider_MIGraphX(device)),
+    };
+
+    /// <summary>Names of the providers that can be asked for.</summary>
+    public static IReadOnlyCollection<string> Names => Known.Keys;
+
+    /// <summary>Whether the installed runtime has the provider.</summary>
+    public static bool IsInstalled(string provider) => Known.TryGetValue(provider, out var known) && OnnxRuntimeEnvironment.AvailableProviders().Contains(known.Name);
+
+    /// <exception cref="ModelSessionException">The provider is unknown or not in the installed runtime, or cannot run a graph for this target.</exception>
+    internal static void Check(string provider, ModelTarget target)
+    {
+        if (!Known.ContainsKey(provider)) throw new ModelSessionException($"Provider is '{provider}'; known are {string.Join(", ", Names)}.");
+        if (!IsInstalled(provider))
+        {
+            throw new ModelSessionException(
+                $"Provider is '{provider}', which is not in the installed ONNX Runtime {OrtApi.LibraryVersion}; it has {string.Join(", ", OnnxRuntimeEnvironment.AvailableProviders())}.");
+        }
+
+        if (target != ModelTarget.Cpu && provider != Cuda) throw new ModelSessionException($"Provider is '{provider}'; a graph for {target} runs on {Cuda} only.");
+    }
+
+    /// <summary>Lets a session use the provider for the operators that it has; the CPU takes the others.</summary>
+    internal static void Append(SessionOptions options, string provider, int deviceId) => Known[provider].Append(options, deviceId);
+}
