@@ -26,16 +26,19 @@ public static class ExecutionProviders
     /// <summary>Whether the installed runtime has the provider.</summary>
     public static bool IsInstalled(string provider) => Known.TryGetValue(provider, out var known) && OnnxRuntimeEnvironment.AvailableProviders().Contains(known.Name);
 
+    /// <summary>Whether a device of the provider is chosen by its number.</summary>
+    public static bool HasSeveralDevices(string provider) => provider is not (Cpu or "openvino");
+
+    /// <summary>What is missing for a known provider, with what is there; null where the installed runtime has it. The CPU's is always there, and nothing is loaded to tell.</summary>
+    public static string? WhyMissing(string provider) => provider == Cpu || IsInstalled(provider)
+        ? null
+        : $"Provider is '{provider}', which is not in the installed ONNX Runtime {OrtApi.LibraryVersion}; it has {string.Join(", ", OnnxRuntimeEnvironment.AvailableProviders())}.";
+
     /// <exception cref="ModelSessionException">The provider is unknown or not in the installed runtime, or cannot run a graph for this target.</exception>
     internal static void Check(string provider, ModelTarget target)
     {
         if (!Known.ContainsKey(provider)) throw new ModelSessionException($"Provider is '{provider}'; known are {string.Join(", ", Names)}.");
-        if (!IsInstalled(provider))
-        {
-            throw new ModelSessionException(
-                $"Provider is '{provider}', which is not in the installed ONNX Runtime {OrtApi.LibraryVersion}; it has {string.Join(", ", OnnxRuntimeEnvironment.AvailableProviders())}.");
-        }
-
+        if (WhyMissing(provider) is { } missing) throw new ModelSessionException(missing);
         if (target != ModelTarget.Cpu && provider != Cuda) throw new ModelSessionException($"Provider is '{provider}'; a graph for {target} runs on {Cuda} only.");
     }
 
