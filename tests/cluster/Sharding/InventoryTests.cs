@@ -58,7 +58,7 @@ public sealed class InventoryTests
     [Fact]
     public async Task Silo_Stops_WithdrawsItsWorker()
     {
-        await using var cluster = await ShardingCluster.StartAsync(3, cores: 1, reportPeriod: TimeSpan.FromMinutes(1));
+        await using var cluster = await ShardingCluster.StartAsync(3, cores: 1, reportPeriod: TimeSpan.FromSeconds(2));
         await cluster.Inventory.GetWorkersAsync();
 
         await cluster.StopAsync("Silo_1");
@@ -69,7 +69,7 @@ public sealed class InventoryTests
     [Fact]
     public async Task Silo_Dies_IsLeftOutBeforeItsLeaseEnds()
     {
-        await using var cluster = await ShardingCluster.StartAsync(3, cores: 1, reportPeriod: TimeSpan.FromMinutes(1));
+        await using var cluster = await ShardingCluster.StartAsync(3, cores: 1, reportPeriod: TimeSpan.FromSeconds(2));
         await cluster.Inventory.GetWorkersAsync();
 
         cluster.Kill("Silo_1");
