@@ -208,7 +208,7 @@ public sealed class ShardRunner : IAsyncDisposable
 
     private void ReadControl(ITensorLink control)
     {
-        Span<byte> request = stackalloc byte[RowRequest.Bytes];
+        Span<byte> requests = stackalloc byte[RowRequest.MaxRequests * RowRequest.Bytes];
         try
         {
             while (true)
@@ -219,9 +219,9 @@ public sealed class ShardRunner : IAsyncDisposable
                     case FrameKind.Plan:
                         ReadPlan(control, frame);
                         break;
-                    case FrameKind.RowsWanted when frame.Length == RowRequest.Bytes:
-                        control.ReadPayload(request);
-                        _results.Answer(control, frame.Step, RowRequest.Read(request));
+                    case FrameKind.RowsWanted when frame.Length > 0 && frame.Length <= requests.Length && frame.Length % RowRequest.Bytes == 0:
+                        control.ReadPayload(requests[..frame.Length]);
+                        _results.Answer(control, frame.Step, requests[..frame.Length]);
                         break;
                     default:
                         throw new LinkException(LinkFailure.Corrupt, $"The engine sent {frame.Kind} of {frame.Length} bytes, which a shard does not expect.");
