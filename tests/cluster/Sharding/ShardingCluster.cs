@@ -6,7 +6,7 @@ using Granary.Tests.Cluster.Grains;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans;
-using Orleans.StandIn.Simulation;
+using Orleans.Runtime;
 using Orleans.TestingHost;
 
 namespace Granary.Tests.Cluster.Sharding;
@@ -66,9 +66,10 @@ internal sealed class ShardingCluster : IAsyncDisposable
     public InProcessSiloHandle Silo(string name) => _cluster.Silos.Single(silo => silo.Name == name);
 
     /// <summary>The silo dies as a machine does: the membership evicts it, and its links break.</summary>
-    public void Kill(string silo)
+    public async Task KillAsync(string silo)
     {
-        Silo(silo).Evict();
+        var survivor = _cluster.Silos.First(other => other.IsActive && other.Name != silo);
+        Assert.True(await survivor.ServiceProvider.GetRequiredService<IClusterMembershipService>().TryKill(Silo(silo).SiloAddress));
         Shards.Crash(silo);
     }
 
