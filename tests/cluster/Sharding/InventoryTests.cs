@@ -75,7 +75,9 @@ public sealed class InventoryTests
 
         await cluster.KillAsync("Silo_1");
 
-        Assert.Equal(["Silo_0/cpu", "Silo_2/cpu"], (await cluster.Inventory.GetWorkersAsync()).Select(worker => worker.Worker));
+        var workers = await ShardingCluster.UntilAsync(() => cluster.Inventory.GetWorkersAsync(), _ => true);
+
+        Assert.Equal(["Silo_0/cpu", "Silo_2/cpu"], workers.Select(worker => worker.Worker));
     }
 
     [Fact]

@@ -77,15 +77,25 @@ internal sealed class ShardingCluster : IAsyncDisposable
 
     public Task<InProcessSiloHandle> StartSiloAsync() => _cluster.StartAdditionalSiloAsync();
 
-    /// <summary>Asks again until the answer is as it should be; each question is a turn for everybody.</summary>
+    /// <summary>Asks again until the answer is as it should be; each question is a turn for everybody. A question on its way to a silo that dies is asked again.</summary>
     public static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> holds)
     {
         using var patience = new CancellationTokenSource(GrainsFixture.Patience);
         while (true)
         {
-            var answer = await ask();
-            if (holds(answer)) return answer;
-            if (patience.IsCancellationRequested) throw new TimeoutException($"It never came; last was {System.Text.Json.JsonSerializer.Serialize(answer)}.");
+            string last;
+            try
+            {
+                var answer = await ask();
+                if (holds(answer)) return answer;
+                last = System.Text.Json.JsonSerializer.Serialize(answer);
+            }
+            catch (SiloUnavailableException exception)
+            {
+                last = exception.Message;
+            }
+
+            if (patience.IsCancellationRequested) throw new TimeoutException($"It never came; last was {last}.");
             await Task.Yield();
         }
     }
