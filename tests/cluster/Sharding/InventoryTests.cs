@@ -84,7 +84,7 @@ public sealed class InventoryTests
     public async Task Silo_ReportsNoMore_IsLeftOutWhenItsLeaseEnds()
     {
         await using var cluster = await ShardingCluster.StartAsync(2, cores: 1, reportPeriod: TimeSpan.FromMilliseconds(50));
-        var workers = await cluster.Inventory.GetWorkersAsync();
+        var workers = await ShardingCluster.UntilAsync(() => cluster.Inventory.GetWorkersAsync(), workers => workers.Length == 2);
         var reporter = cluster.Silo("Silo_1").ServiceProvider.GetServices<IHostedService>().Single(service => service.GetType().Name == "InventoryReporter");
         await reporter.StopAsync(CancellationToken.None); // It is a member still.
 
