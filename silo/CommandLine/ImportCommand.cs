@@ -14,14 +14,20 @@ internal static class ImportCommand
         var output = new Argument<string>("OUT") { Description = "The folder to make." };
         var quantize = new Option<string?>("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
         quantize.AcceptOnlyFromAmong("float32", "int8", "int4");
-        var command = new Command("import", "Turns a Hugging Face folder into the form that engines load.") { source, output, quantize };
+        var target = new Option<string?>("--target") { Description = "What it is for: cpu (default), cuda-float16 or cuda-bfloat16.", HelpName = "TARGET" };
+        target.AcceptOnlyFromAmong("cpu", "cuda-float16", "cuda-bfloat16");
+        var command = new Command("import", "Turns a Hugging Face folder into the form that engines load.") { source, output, quantize, target };
         command.SetAction((result, _) => Task.FromResult(Run(
             result.GetRequiredValue(source), result.GetRequiredValue(output),
-            result.GetValue(quantize) is { } format ? Enum.Parse<WeightFormat>(format, ignoreCase: true) : WeightFormat.Float32)));
+            new ImportOptions
+            {
+                Weights = result.GetValue(quantize) is { } format ? Enum.Parse<WeightFormat>(format, ignoreCase: true) : WeightFormat.Float32,
+                Target = result.GetValue(target) is { } device ? Enum.Parse<ModelTarget>(device.Replace("-", "", StringComparison.Ordinal), ignoreCase: true) : ModelTarget.Cpu,
+            })));
         return command;
     }
 
-    private static int Run(string source, string output, WeightFormat weights)
+    private static int Run(string source, string output, ImportOptions options)
     {
         using var stop = new CancellationTokenSource();
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Cancel);
@@ -30,7 +36,7 @@ internal static class ImportCommand
         {
             ModelDescription description;
             using (var progress = new ImportProgressLog().Begin(Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(source)))))
-                description = ModelImporter.Import(source, output, new ImportOptions { Weights = weights }, progress, stop.Token);
+                description = ModelImporter.Import(source, output, options, progress, stop.Token);
             Console.Out.WriteLine($"{description.Architecture}, {description.ParameterCount:N0} parameters, {description.Weights} → {Path.GetFullPath(output)}");
             return 0;
         }

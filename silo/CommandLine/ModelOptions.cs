@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
+using Granary.Engine.Onnx.Execution;
+using Granary.Silo.Hosting;
 
 namespace Granary.Silo.CommandLine;
 
@@ -17,6 +19,7 @@ internal sealed class ModelOptions
     private readonly Option<int?> _stages = CountOrAuto("--stages", "Pipeline stages of each replica, on silos that have room. Default: 1.");
     private readonly Option<int?> _ranks = CountOrAuto("--ranks", "Tensor ranks of each stage. Default: 1.");
     private readonly Option<int?> _silos = Integer("--silos", "Silos in this process, a cluster of their own. Default: 1.", 1, 16);
+    private readonly Option<string?> _device = Device("Device to compute with: cpu (default), or what the installed ONNX Runtime has of cuda, tensorrt, openvino and migraphx; with its number where there are several.");
     private readonly Option<int?> _threads = Integer("--threads", "Cores of each replica's engine, or of each of its shards. Default: the machine's, divided by them.", 1, 1024);
     private readonly Option<string?> _quantize = new("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
     private readonly Option<int?> _context = Integer("--context", "Most tokens of prompt and answer together. Default: the model's own.", 16, 1 << 20);
@@ -27,7 +30,7 @@ internal sealed class ModelOptions
 
     public void AddTo(Command command)
     {
-        foreach (var option in (ReadOnlySpan<Option>)[_model, _replicas, _stages, _ranks, _silos, _threads, _quantize, _context, _kvBlocks, _cache]) command.Options.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[_model, _replicas, _stages, _ranks, _silos, _device, _threads, _quantize, _context, _kvBlocks, _cache]) command.Options.Add(option);
     }
 
     /// <summary>What was given, by configuration key.</summary>
@@ -40,6 +43,13 @@ internal sealed class ModelOptions
         Set("Stages", result.GetValue(_stages));
         Set("Ranks", result.GetValue(_ranks));
         Set("Silos", result.GetValue(_silos));
+        if (result.GetValue(_device) is { } device)
+        {
+            var parts = device.Split(':');
+            Set("Device:Provider", parts[0]);
+            Set("Device:Id", parts.Length == 1 ? "0" : parts[1]); // One in the configuration is another provider's.
+        }
+
         Set("Threads", result.GetValue(_threads));
         Set("Quantize", result.GetValue(_quantize));
         Set("ContextLength", result.GetValue(_context));
@@ -60,6 +70,21 @@ internal sealed class ModelOptions
         {
             if (result.GetValueOrDefault<int?>() is { } value && (value < min || value > max))
                 result.AddError($"{name} is {value}; it must be from {min} to {max}.");
+        });
+        return option;
+    }
+
+    /// <summary>A provider's name, and a number behind a colon.</summary>
+    public static Option<string?> Device(string description)
+    {
+        var option = new Option<string?>("--device") { Description = description, HelpName = "NAME[:ID]" };
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string?>() is not { } text) return;
+            var parts = text.Split(':');
+            var isId = parts.Length == 1 || (parts.Length == 2 && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out var id) && id <= DeviceSettings.MaxId);
+            if (!isId || !ExecutionProviders.Names.Contains(parts[0]))
+                result.AddError($"--device is '{text}'; it must be {string.Join(", ", ExecutionProviders.Names)}, or one of them with :0 to :{DeviceSettings.MaxId}.");
         });
         return option;
     }

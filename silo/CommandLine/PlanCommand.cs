@@ -1,6 +1,8 @@
 using System.CommandLine;
+using Granary.Engine.Onnx.Execution;
 using Granary.Engine.Onnx.Import;
 using Granary.Engine.Partitioning;
+using Granary.Silo.Hosting;
 using Granary.Silo.Serving;
 
 namespace Granary.Silo.CommandLine;
@@ -18,33 +20,50 @@ internal static class PlanCommand
         var context = ModelOptions.Integer("--context", "Most tokens of prompt and answer together. Default: the model's own.", 16, 1 << 20);
         var quantize = new Option<string?>("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
         quantize.AcceptOnlyFromAmong("float32", "int8", "int4");
+        var device = ModelOptions.Device("Kind of device that the workers are; what is not a cpu needs --worker. Default: cpu.");
         var worker = new Option<string[]>("--worker")
         {
-            Description = "A worker to plan for: its cores, free memory (as 64GiB), and how many GB of it are read a second. May be given several times. Default: this machine.",
+            Description = "A worker to plan for: its cores (of a device: shards it may hold), free memory (as 64GiB), and how many GB of it are read a second. May be given several times. Default: this machine.",
             HelpName = PlanWorkers.Form,
             AllowMultipleArgumentsPerToken = false,
         };
         worker.Validators.Add(result =>
         {
-            if (PlanWorkers.Parse([.. result.Tokens.Select(token => token.Value)], out var error) is null) result.AddError(error!);
+            if (PlanWorkers.Parse([.. result.Tokens.Select(token => token.Value)], ExecutionProviders.Cpu, out var error) is null) result.AddError(error!);
         });
         var json = new Option<bool>("--json") { Description = "One line of JSON instead of a table." };
-        var command = new Command("plan", "Shows how a replica of a model would be cut over workers.") { model, stages, ranks, threads, kvTokens, context, quantize, worker, json };
+        var command = new Command("plan", "Shows how a replica of a model would be cut over workers.") { model, stages, ranks, threads, kvTokens, context, quantize, device, worker, json };
+        command.Validators.Add(result =>
+        {
+            var kind = KindOf(result.GetValue(device));
+            if (kind != ExecutionProviders.Cpu && result.GetValue(worker) is not { Length: > 0 }) result.AddError($"--device is '{kind}', of which nothing is measured here; describe workers with --worker.");
+            if (kind != ExecutionProviders.Cuda) return;
+            if (result.GetValue(ranks) > 1) result.AddError($"--ranks is {result.GetValue(ranks)}; with --device cuda it must be 1: its graph has no sums over ranks.");
+            if (result.GetValue(quantize) is { } format and not "float32") result.AddError($"--quantize is {format}; with --device cuda weights have 16 bits.");
+        });
         command.SetAction((result, _) => Task.FromResult(Run(
             result.GetRequiredValue(model),
             new ImportOptions
             {
                 Weights = result.GetValue(quantize) is { } format ? Enum.Parse<WeightFormat>(format, ignoreCase: true) : WeightFormat.Float32,
                 ContextLength = result.GetValue(context) ?? 0,
+                Target = TargetOf(result.GetValue(device)),
             },
-            result.GetValue(worker) is { Length: > 0 } described ? PlanWorkers.Parse(described, out var _)! : [PlanWorkers.ThisMachine()],
+            result.GetValue(worker) is { Length: > 0 } described ? PlanWorkers.Parse(described, KindOf(result.GetValue(device)), out var _)! : [PlanWorkers.ThisMachine()],
             new PartitionRequest
             {
-                Stages = result.GetValue(stages) ?? 0, Ranks = result.GetValue(ranks) ?? 0, ThreadsPerShard = result.GetValue(threads) ?? 0, KvTokens = result.GetValue(kvTokens) ?? 0,
+                Stages = result.GetValue(stages) ?? 0, Ranks = TargetOf(result.GetValue(device)) == ModelTarget.Cpu ? result.GetValue(ranks) ?? 0 : 1,
+                ThreadsPerShard = result.GetValue(threads) ?? 0, KvTokens = result.GetValue(kvTokens) ?? 0,
+                KvBlockTokens = OnnxExecutorOptions.DefaultKvBlockTokens(TargetOf(result.GetValue(device))),
             },
             result.GetValue(json))));
         return command;
     }
+
+    private static string KindOf(string? device) => device?.Split(':')[0] ?? ExecutionProviders.Cpu;
+
+    /// <summary>Either type of 16 bits takes the same memory.</summary>
+    private static ModelTarget TargetOf(string? device) => new DeviceOptions { Provider = KindOf(device) }.Target;
 
     private static int Run(string model, ImportOptions import, WorkerInventory[] workers, PartitionRequest request, bool json)
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Granary.Engine.Onnx.Execution;
 using Granary.Engine.Partitioning;
 using Granary.Silo.Hosting;
 
@@ -16,29 +17,30 @@ internal static class PlanWorkers
     public static WorkerInventory ThisMachine()
     {
         var (cores, figures) = (Environment.ProcessorCount, DeviceProbe.Measure(Environment.ProcessorCount, TimeProvider.System));
-        return Worker(Environment.MachineName, Environment.MachineName, cores, Math.Max(0, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes - SiloBytes)) with
+        return Worker(Environment.MachineName, ExecutionProviders.Cpu, cores, Math.Max(0, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes - SiloBytes)) with
         {
             FlopsPerSecond = figures.FlopsPerSecond, BytesPerSecond = figures.BytesPerSecond,
         };
     }
 
     /// <summary>Reads descriptions; workers of one host get names of their own.</summary>
+    /// <param name="device">The kind of all of them.</param>
     /// <returns>Null, and what is wrong, where one cannot be read.</returns>
-    public static WorkerInventory[]? Parse(IReadOnlyList<string> descriptions, out string? error)
+    public static WorkerInventory[]? Parse(IReadOnlyList<string> descriptions, string device, out string? error)
     {
         var workers = new List<WorkerInventory>();
         foreach (var text in descriptions)
         {
-            if (Parse(text, out error) is not { } worker) return null;
+            if (Parse(text, device, out error) is not { } worker) return null;
             var same = workers.Count(other => other.Host == worker.Host);
-            workers.Add(same == 0 ? worker : worker with { Silo = $"{worker.Host}-{same + 1}", Worker = $"{worker.Host}-{same + 1}/cpu" });
+            workers.Add(same == 0 ? worker : worker with { Silo = $"{worker.Host}-{same + 1}", Worker = $"{worker.Host}-{same + 1}/{device}" });
         }
 
         error = null;
         return [.. workers];
     }
 
-    private static WorkerInventory? Parse(string text, out string? error)
+    private static WorkerInventory? Parse(string text, string device, out string? error)
     {
         error = null;
         var parts = text.Split(':');
@@ -49,11 +51,11 @@ internal static class PlanWorkers
         else if (Bytes(parts[2]) is not { } bytes)
             error = $"--worker '{text}' has '{parts[2]}' of memory; it must be a number with MiB, GiB or TiB, below 1024 TiB.";
         else if (parts.Length == 3)
-            return Worker(parts[0], parts[0], cores, bytes);
+            return Worker(parts[0], device, cores, bytes);
         else if (!double.TryParse(parts[3], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var gigabytes) || gigabytes is not (> 0 and <= 1e6))
             error = $"--worker '{text}' reads '{parts[3]}' GB of memory a second; it must be a number above 0.";
         else
-            return Worker(parts[0], parts[0], cores, bytes) with { BytesPerSecond = gigabytes * 1e9 };
+            return Worker(parts[0], device, cores, bytes) with { BytesPerSecond = gigabytes * 1e9 };
         return null;
     }
 
@@ -70,6 +72,6 @@ internal static class PlanWorkers
         return null;
     }
 
-    private static WorkerInventory Worker(string silo, string host, int cores, long bytes) =>
-        new() { Worker = $"{silo}/cpu", DeviceKind = "cpu", Silo = silo, Host = host, FreeBytes = bytes, FreeCores = cores };
+    private static WorkerInventory Worker(string host, string device, int cores, long bytes) =>
+        new() { Worker = $"{host}/{device}", DeviceKind = device, Silo = host, Host = host, FreeBytes = bytes, FreeCores = cores };
 }

@@ -77,8 +77,9 @@ internal static class GranaryHost
             stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
             stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
         });
-        services.AddOptions<WorkerOptions>().Configure(worker =>
+        services.AddOptions<WorkerOptions>().Configure<IOptions<GranaryOptions>>((worker, granary) =>
         {
+            (worker.Device, worker.HasOwnMemory) = (granary.Value.Device.Provider, granary.Value.Device.HasOwnMemory);
             worker.Cores = place.Group.CoresOf(place.Index);
             worker.MemoryBytes = place.Group.MemoryOfEach;
             worker.SilosOfProcess = place.Group.Count;
@@ -90,6 +91,7 @@ internal static class GranaryHost
         });
         services.AddOptions<PartitionOptions>().Configure<IOptions<GranaryOptions>>((partition, granary) =>
         {
+            partition.KvBlockTokens = EngineSettings.KvBlockTokens(granary.Value);
             partition.MaxTokensPerStep = granary.Value.MaxTokensPerStep;
             partition.MaxLogitRows = EngineSettings.MaxLogitRows(granary.Value);
             partition.MaxSequences = granary.Value.MaxRunningSequences;

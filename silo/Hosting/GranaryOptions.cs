@@ -30,7 +30,7 @@ public sealed class GranaryOptions
     public int Silos { get; set; } = 1;
 
     /// <summary>Cores that all silos of this process may use together.</summary>
-    /// <value>Default 0: those the process may use.</value>
+    /// <value>Default 0: those the process may use. Of a device other than the CPU: replicas or shards that it may hold at a time, by default one a silo.</value>
     public int Cores { get; set; }
 
     /// <summary>Bytes that all silos of this process may use together.</summary>
@@ -38,7 +38,7 @@ public sealed class GranaryOptions
     public long MemoryBytes { get; set; }
 
     /// <summary>Cores of each replica's engine; of a partitioned replica, of each shard.</summary>
-    /// <value>Default 0: the machine's cores divided by the replicas and their shards.</value>
+    /// <value>Default 0: the machine's cores divided by the replicas and their shards. With a device other than the CPU: of what the device leaves to the CPU, by default all cores.</value>
     public int Threads { get; set; }
 
     /// <summary>How weights are stored and multiplied.</summary>
@@ -48,7 +48,7 @@ public sealed class GranaryOptions
     /// <value>Default 0: what the model was made for.</value>
     public int ContextLength { get; set; }
 
-    /// <summary>KV blocks of each replica.</summary>
+    /// <summary>KV blocks of each replica: of 16 tokens, on CUDA of 256.</summary>
     /// <value>Default 0: from the memory there is.</value>
     public int KvBlocks { get; set; }
 
@@ -60,6 +60,9 @@ public sealed class GranaryOptions
 
     /// <summary>Most sequences admitted to a replica and not yet running; past it a replica refuses.</summary>
     public int MaxQueuedSequences { get; set; } = 256;
+
+    /// <summary>What models are computed with.</summary>
+    public DeviceOptions Device { get; set; } = new();
 
     /// <summary>This silo's place in a cluster.</summary>
     public ClusterOptions Cluster { get; set; } = new();
@@ -74,7 +77,10 @@ public sealed class GranaryOptions
     public ResponsesOptions Responses { get; set; } = new();
 
     /// <summary>Replicas are whole; no planner is asked.</summary>
-    internal bool IsWhole => Stages == 1 && Ranks == 1;
+    internal bool IsWhole => Stages == 1 && PlannedRanks == 1;
+
+    /// <summary>Where the number is the planner's choice, CUDA leaves it none.</summary>
+    internal int PlannedRanks => Ranks == 0 && Device.HasOwnMemory ? 1 : Ranks;
 }
 
 /// <summary>How long responses of <c>/v1/responses</c> are kept, and how much of them. They are kept in memory.</summary>

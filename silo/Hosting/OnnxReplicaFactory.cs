@@ -11,7 +11,7 @@ using Microsoft.Extensions.Options;
 namespace Granary.Silo.Hosting;
 
 /// <summary>Starts engines on ONNX Runtime for the models of the catalog.</summary>
-internal sealed class OnnxReplicaFactory(ModelCatalog catalog, IOptions<GranaryOptions> options, TimeProvider time) : IReplicaFactory
+internal sealed class OnnxReplicaFactory(ModelCatalog catalog, SiloPlace place, IOptions<GranaryOptions> options, TimeProvider time) : IReplicaFactory
 {
     public async Task<LoadedReplica> CreateAsync(ReplicaSpec spec, CancellationToken cancellationToken)
     {
@@ -19,21 +19,24 @@ internal sealed class OnnxReplicaFactory(ModelCatalog catalog, IOptions<GranaryO
         {
             var imported = await catalog.GetImportedAsync(spec.Model).WaitAsync(cancellationToken);
             // Loading reads and maps files and compiles kernels: off the caller's scheduler, which may be a grain's.
-            var engine = await Task.Run(() => Start(imported, spec), cancellationToken);
-            return new LoadedReplica(engine, imported.Description.EosTokenIds.ToFrozenSet());
+            return await Task.Run(() => Start(imported, spec), cancellationToken);
         }
-        catch (ModelImportException exception)
+        catch (Exception exception) when (exception is ModelImportException or ModelSessionException)
         {
             throw new ModelLoadException(exception.Message);
         }
     }
 
-    private InferenceEngine Start(ImportedModel imported, ReplicaSpec spec)
+    private LoadedReplica Start(ImportedModel imported, ReplicaSpec spec)
     {
-        var executor = OnnxStepExecutor.Open(imported.Directory, EngineSettings.ToExecutor(options.Value, spec));
+        var settings = options.Value;
+        var (isDevice, weights) = (settings.Device.HasOwnMemory, ModelBytes.OfWeights(imported));
+        var kvMemory = isDevice ? EngineSettings.KvMemoryBytes(settings, place.Group.MemoryOfEach, weights) : 0;
+        var executor = OnnxStepExecutor.Open(imported.Directory, EngineSettings.ToExecutor(settings, spec, kvMemory));
         try
         {
-            return InferenceEngine.Start(EngineSettings.ToEngine(options.Value), executor, time);
+            var engine = InferenceEngine.Start(EngineSettings.ToEngine(settings), executor, time);
+            return new LoadedReplica(engine, imported.Description.EosTokenIds.ToFrozenSet(), DeviceBytes: isDevice ? weights + ModelBytes.OfCache(imported, executor.Shape) : 0);
         }
         catch
         {

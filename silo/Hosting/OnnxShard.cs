@@ -31,7 +31,7 @@ internal sealed class OnnxShard : ILoadedShard
     {
         (_spec, _executor, _options, _transport, _listener, _time) = (spec, executor, options, transport, listener, time);
         EosTokenIds = imported.Description.EosTokenIds;
-        _bytes = BytesOf(imported, executor.Shape);
+        _bytes = ModelBytes.OfWeights(imported) + ModelBytes.OfCache(imported, executor.Shape.Whole);
     }
 
     public ShardShape Shape => _executor.Shape;
@@ -115,13 +115,5 @@ internal sealed class OnnxShard : ILoadedShard
         var own = new ShardPlace(_spec.Stage, _spec.Rank);
         var peer = identity.Purpose == LinkPurpose.Control ? "engine" : (identity.Dialer == own ? identity.Acceptor : identity.Dialer).ToString();
         return new(peer, identity.Purpose.ToString().ToLowerInvariant(), counters.FramesSent, counters.BytesSent, counters.FramesReceived, counters.BytesReceived);
-    }
-
-    /// <summary>The weights file as it is mapped, and the KV cache of the shard's layers and heads.</summary>
-    private static long BytesOf(ImportedModel imported, ShardShape shape)
-    {
-        var weights = new FileInfo(Path.Combine(imported.Directory, ModelDescription.WeightsFileName)).Length;
-        var position = 2L * shape.Slice.Layers.Count * shape.Slice.KvHeads.Count * imported.Description.HeadSize * sizeof(float);
-        return weights + ((long)shape.Whole.KvBlockCount * shape.Whole.KvBlockTokens * position);
     }
 }

@@ -37,20 +37,22 @@ internal sealed class SiloGroup : IDisposable
         }
     }
 
-    /// <summary>The part of the cores that one silo gives away; each has one at least.</summary>
+    /// <summary>The part of the cores that one silo gives away; each has one at least, and that is all where its device is not the CPU.</summary>
     public int CoresOf(int index)
     {
-        var cores = _options.Cores > 0 ? _options.Cores : Environment.ProcessorCount;
+        var cores = _options.Cores > 0 ? _options.Cores : _options.Device.IsCpu ? Environment.ProcessorCount : Count;
         return Math.Max(1, (cores / Count) + (index < cores % Count ? 1 : 0));
     }
 
-    public long MemoryOfEach => (_options.MemoryBytes > 0 ? _options.MemoryBytes : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes) / Count;
+    /// <summary>Bytes of the device's memory, or of the machine's where the device has none of its own.</summary>
+    public long MemoryOfEach => Memory / Count;
 
     /// <summary>Cores of a replica's engine, or of each shard, where the settings leave it open.</summary>
     public int Threads
     {
         get
         {
+            if (!_options.Device.IsCpu) return 1; // The device as a whole.
             if (_options.Threads > 0) return _options.Threads;
             var replicas = Math.Max(1, _options.Replicas);
             if (_options.IsWhole || !LinkSettings.IsAlone(_options)) return Math.Max(1, CoresOf(0) / replicas); // In a cluster one shard a silo is the rule.
@@ -59,6 +61,11 @@ internal sealed class SiloGroup : IDisposable
             return Math.Clamp(all.Sum() / shards, 1, all.Min());
         }
     }
+
+    // Settings without a size, of a device whose driver tells none, were refused.
+    private long Memory => _options.Device.HasOwnMemory
+        ? _options.Device.MemoryBytes > 0 ? _options.Device.MemoryBytes : CudaDriver.FindMemoryBytes(_options.Device.Id) ?? 0
+        : _options.MemoryBytes > 0 ? _options.MemoryBytes : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 
     /// <summary>How fast the machine is; of its bandwidth each silo has an equal part.</summary>
     public DeviceFigures Measure(TimeProvider time)

@@ -3,13 +3,13 @@ using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Hosting;
 
-/// <summary>This silo's name in the cluster, and the keys of its workers.</summary>
+/// <summary>This silo's name in the cluster, and the key of its worker.</summary>
 internal sealed class SiloIdentity(IOptions<GranaryOptions> options, SiloPlace place)
 {
     public string Name { get; } = NameOf(options.Value.Cluster, place);
 
-    /// <summary>The worker that the CPU's cores are.</summary>
-    public string WorkerKey => GrainKeys.Worker(Name, "cpu");
+    /// <summary>The worker that its device is.</summary>
+    public string WorkerKey { get; } = GrainKeys.Worker(NameOf(options.Value.Cluster, place), options.Value.Device.Provider);
 
     public static string NameOf(ClusterOptions cluster, SiloPlace place)
     {

@@ -105,7 +105,7 @@ internal sealed class ModelCatalog
 
         private bool IsImported => File.Exists(Path.Combine(_source.Directory, ModelDescription.FileName));
 
-        private ImportOptions Whole => new() { Weights = _options.Quantize, ContextLength = _options.ContextLength };
+        private ImportOptions Whole => new() { Weights = _options.Quantize, ContextLength = _options.ContextLength, Target = _options.Device.Target };
 
         private ModelCache Cache => new(string.IsNullOrWhiteSpace(_options.CacheDirectory) ? ModelCache.DefaultRoot : _options.CacheDirectory);
 
@@ -124,7 +124,14 @@ internal sealed class ModelCatalog
         private ImportedModel Import(ImportProgressLog progress)
         {
             // What was imported before is served as it is.
-            if (IsImported) return new ImportedModel(_source.Directory, ModelDescription.Load(_source.Directory));
+            if (IsImported)
+            {
+                var description = ModelDescription.Load(_source.Directory);
+                if (description.Target == Whole.Target) return new ImportedModel(_source.Directory, description);
+                throw new ModelImportException(
+                    $"Model '{_source.Name}' was imported for {description.Target}; Granary:Device:Provider '{_options.Device.Provider}' needs it for {Whole.Target}. Import it again with --target, or serve its Hugging Face folder.");
+            }
+
             using var report = progress.Begin(_source.Name);
             return Cache.GetOrImport(_source.Directory, Whole, report, CancellationToken.None);
         }

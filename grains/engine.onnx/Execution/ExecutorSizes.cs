@@ -6,7 +6,6 @@ namespace Granary.Engine.Onnx.Execution;
 /// <summary>Works out the sizes of an executor from its options and its model, and refuses those that do not fit.</summary>
 internal static class ExecutorSizes
 {
-    private const int CudaBlockTokens = 256;
     private const int MaxBlockTokens = 4096;
 
     /// <summary>Blocks that hold so many tokens.</summary>
@@ -44,7 +43,7 @@ internal static class ExecutorSizes
     private static int BlockTokens(ModelDescription model, OnnxExecutorOptions options)
     {
         var isCuda = model.Target != ModelTarget.Cpu;
-        var tokens = options.KvBlockTokens != 0 ? options.KvBlockTokens : isCuda ? CudaBlockTokens : AttentionStep.TileTokens;
+        var tokens = options.KvBlockTokens != 0 ? options.KvBlockTokens : OnnxExecutorOptions.DefaultKvBlockTokens(model.Target);
         if (tokens is < AttentionStep.TileTokens or > MaxBlockTokens || tokens % AttentionStep.TileTokens != 0 || (isCuda && !int.IsPow2(tokens)))
         {
             throw new ModelSessionException(

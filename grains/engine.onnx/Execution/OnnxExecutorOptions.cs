@@ -1,3 +1,5 @@
+using Granary.Engine.Onnx.Import;
+
 namespace Granary.Engine.Onnx.Execution;
 
 /// <summary>Device and sizes of an <see cref="OnnxStepExecutor"/> or an <see cref="OnnxShardExecutor"/>.</summary>
@@ -21,6 +23,9 @@ public sealed record OnnxExecutorOptions
     /// <summary>Tokens of a block of the KV cache: a multiple of 16, at most 4096; for CUDA a power of two.</summary>
     /// <value>Default 0: 16 on the CPU, 256 on CUDA, where smaller ones shut out the fast kernels.</value>
     public int KvBlockTokens { get; init; }
+
+    /// <summary>Tokens of a block of the KV cache where <see cref="KvBlockTokens"/> does not say.</summary>
+    public static int DefaultKvBlockTokens(ModelTarget target) => target == ModelTarget.Cpu ? AttentionStep.TileTokens : 256;
 
     /// <summary>Blocks of the KV cache.</summary>
     /// <value>Default 0: as many as <see cref="MaxSequencesPerStep"/> full contexts need, within <see cref="KvMemoryBytes"/>.</value>

@@ -81,6 +81,9 @@ public sealed record PartitionRequest
     /// <summary>Tokens of the KV cache, which is whole blocks; 0 takes what the memory allows, from those of one step to <see cref="MaxSequences"/> full contexts.</summary>
     public int KvTokens { get; init; }
 
+    /// <summary>Tokens of a KV block.</summary>
+    public int KvBlockTokens { get; init; } = PartitionPlanner.KvBlockTokens;
+
     /// <summary>Share of the memory left beside weights and workspace that a KV cache of open size may take; less leaves room for other replicas.</summary>
     public double KvShare { get; init; } = 1;
 

@@ -11,7 +11,7 @@ namespace Granary.Engine.Partitioning;
 /// </remarks>
 public static class PartitionPlanner
 {
-    /// <summary>Tokens of a KV block: caches are whole blocks.</summary>
+    /// <summary>Tokens of a KV block where a request does not say: the CPU's. Caches are whole blocks.</summary>
     public const int KvBlockTokens = 16;
 
     private const double WorthMoreShards = 0.8;
@@ -49,7 +49,8 @@ public static class PartitionPlanner
         Bound(nameof(request.Stages), request.Stages, 0, model.LayerCount);
         Bound(nameof(request.Ranks), request.Ranks, 0, Slicing.MaxRanks);
         Bound(nameof(request.ThreadsPerShard), request.ThreadsPerShard, 1, 1024);
-        Bound(nameof(request.KvTokens), request.KvTokens, 0, int.MaxValue - KvBlockTokens);
+        Bound(nameof(request.KvBlockTokens), request.KvBlockTokens, 1, 4096);
+        Bound(nameof(request.KvTokens), request.KvTokens, 0, int.MaxValue - request.KvBlockTokens);
         Bound(nameof(request.MaxTokensPerStep), request.MaxTokensPerStep, 1, 65_536);
         Bound(nameof(request.MaxLogitRows), request.MaxLogitRows, 1, 65_536);
         Bound(nameof(request.MaxSequences), request.MaxSequences, 1, 4096);
@@ -65,7 +66,7 @@ public static class PartitionPlanner
 
     private sealed class Planning(ModelShape model, Sites sites, PartitionRequest request)
     {
-        private readonly long _leastKvTokens = Blocks(request.KvTokens > 0 ? request.KvTokens : Math.Min(model.ContextLength, request.MaxTokensPerStep));
+        private readonly long _leastKvTokens = InBlocks(request.KvTokens > 0 ? request.KvTokens : Math.Min(model.ContextLength, request.MaxTokensPerStep), request.KvBlockTokens);
         private readonly int[] _all = [.. Enumerable.Range(0, sites.All.Length).Where(worker => sites.Slots[worker] > 0)];
         private readonly Dictionary<int, Bounds> _bounds = [];
         private int _nodes = SearchedNodes;
@@ -206,11 +207,13 @@ public static class PartitionPlanner
                 }
             }
 
-            var most = Math.Min((long)request.MaxSequences * Blocks(model.ContextLength), int.MaxValue / KvBlockTokens * KvBlockTokens);
+            var block = request.KvBlockTokens;
+            var most = Math.Min(request.MaxSequences * InBlocks(model.ContextLength, block), int.MaxValue / block * block);
             var fit = Enumerable.Range(0, left.Length).Where(worker => perToken[worker] > 0).Min(worker => (long)(request.KvShare * left[worker]) / perToken[worker]);
-            return Math.Max(_leastKvTokens, Math.Min(most, fit / KvBlockTokens * KvBlockTokens));
+            return Math.Max(_leastKvTokens, Math.Min(most, fit / block * block));
         }
 
-        private static long Blocks(long tokens) => (tokens + KvBlockTokens - 1) / KvBlockTokens * KvBlockTokens;
+        /// <summary>Rounded up to whole blocks.</summary>
+        private static long InBlocks(long tokens, int block) => (tokens + block - 1) / block * block;
     }
 }

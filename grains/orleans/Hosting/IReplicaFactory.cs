@@ -16,4 +16,5 @@ public interface IReplicaFactory
 /// <param name="Engine">Owned by the receiver from here on.</param>
 /// <param name="EosTokenIds">The model's own end-of-sequence ids: they end every sequence whose request does not ignore them.</param>
 /// <param name="Shards">What the engine runs on, where that is not in its own hands: disposed after it.</param>
-public sealed record LoadedReplica(IInferenceEngine Engine, IReadOnlySet<int> EosTokenIds, IAsyncDisposable? Shards = null);
+/// <param name="DeviceBytes">What it takes of a device that has memory of its own; 0 where that is the process's, which is measured.</param>
+public sealed record LoadedReplica(IInferenceEngine Engine, IReadOnlySet<int> EosTokenIds, IAsyncDisposable? Shards = null, long DeviceBytes = 0);

@@ -9,7 +9,7 @@ using Orleans;
 namespace Granary.Grains.Models;
 
 /// <summary>Decides where a replica goes: a whole one to its worker in turn, a partitioned one where the planner finds room in the inventory.</summary>
-internal sealed class ReplicaPlanner(IGrainFactory grains, IModelFiles files, IOptions<PartitionOptions> options)
+internal sealed class ReplicaPlanner(IGrainFactory grains, IModelFiles files, IOptions<PartitionOptions> options, IOptions<WorkerOptions> worker)
 {
     /// <param name="missing">Replicas of the model that have still to be placed, this one included: they share the memory for KV caches.</param>
     /// <param name="end">Ends a life of the replica that is not what is wanted any more.</param>
@@ -56,8 +56,9 @@ internal sealed class ReplicaPlanner(IGrainFactory grains, IModelFiles files, IO
         orderby replica.Descriptor.Replica.Epoch descending
         select new ReplicaPlacement(worker.Worker, replica.Spec);
 
-    private static WorkerReport[] Allowed(WorkerReport[] workers, DeploymentSpec deployment) =>
-        deployment.Workers.Length == 0 ? workers : Array.FindAll(workers, worker => deployment.Workers.Contains(worker.Worker));
+    /// <remarks>Of this silo's kind of device only: sizes of weights and of KV blocks are the kind's, and a replica has one of each.</remarks>
+    private WorkerReport[] Allowed(WorkerReport[] workers, DeploymentSpec deployment) =>
+        Array.FindAll(workers, other => other.DeviceKind == worker.Value.Device && (deployment.Workers.Length == 0 || deployment.Workers.Contains(other.Worker)));
 
     private static WorkerInventory ToInventory(WorkerReport worker) => new()
     {
@@ -77,17 +78,18 @@ internal sealed class ReplicaPlanner(IGrainFactory grains, IModelFiles files, IO
         Stages = deployment.Stages,
         Ranks = deployment.Ranks,
         ThreadsPerShard = deployment.IntraOpThreadsPerReplica,
-        KvTokens = deployment.KvBlocksPerReplica * PartitionPlanner.KvBlockTokens,
+        KvTokens = (int)Math.Min(int.MaxValue, (long)deployment.KvBlocksPerReplica * options.Value.KvBlockTokens), // The planner refuses what is too much.
+        KvBlockTokens = options.Value.KvBlockTokens,
         KvShare = 1.0 / Math.Max(1, missing),
         MaxTokensPerStep = options.Value.MaxTokensPerStep,
         MaxLogitRows = options.Value.MaxLogitRows,
         MaxSequences = options.Value.MaxSequences,
     };
 
-    private static ReplicaPlacement ToPlacement(PartitionPlan plan, string model, int index, DeploymentSpec deployment)
+    private ReplicaPlacement ToPlacement(PartitionPlan plan, string model, int index, DeploymentSpec deployment)
     {
         var leader = plan.Shards[0].Worker;
-        var blocks = plan.KvTokens / PartitionPlanner.KvBlockTokens;
+        var blocks = plan.KvTokens / options.Value.KvBlockTokens;
         var whole = Place(leader, model, index, deployment, blocks);
         if (plan.Shards.Count == 1) return whole;
         var layers = Enumerable.Range(0, plan.Stages).Select(stage => plan[new ShardPlace(stage, 0)].Slice.Layers.Count);

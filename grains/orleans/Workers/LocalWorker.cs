@@ -7,28 +7,28 @@ using Orleans.Runtime;
 
 namespace Granary.Grains.Workers;
 
-/// <summary>This silo's worker: the cores and the memory there are, what they are given to, and what of it others are told.</summary>
+/// <summary>This silo's worker: the cores or the device and the memory there are, what they are given to, and what of it others are told.</summary>
 internal sealed class LocalWorker(
     EngineHost engines, ShardHost shards, ILocalSiloDetails silo, IDeviceFigures figures,
     IOptions<WorkerOptions> options, IOptions<InventoryOptions> inventory)
 {
-    /// <summary>The only device there is so far: the cores of the machine.</summary>
-    public const string Device = "cpu";
+    /// <summary>Its kind: the name of an execution provider.</summary>
+    public string Device => options.Value.Device;
 
     public string Silo => silo.Name;
 
-    public string Key { get; } = GrainKeys.Worker(silo.Name, Device);
+    public string Key { get; } = GrainKeys.Worker(silo.Name, options.Value.Device);
 
     /// <param name="exceptReplica">Not counted: it is what is about to be loaded.</param>
     /// <param name="exceptShard">Likewise; its replica's id and its place.</param>
     public WorkerBudget Measure(string? exceptReplica = null, (string ReplicaId, int Stage, int Rank) exceptShard = default)
     {
         // The engine of a partitioned replica computes nothing itself: its shards have the cores.
-        var whole = engines.Replicas.Where(replica => replica.Spec.Layout is null && replica.ReplicaId != exceptReplica);
+        var whole = engines.Replicas.Where(replica => replica.Spec.Layout is null && replica.ReplicaId != exceptReplica).ToList();
         var parts = shards.Shards.Where(shard => (shard.Spec.Replica.ReplicaId, shard.Spec.Stage, shard.Spec.Rank) != exceptShard).ToList();
         return WorkerBudget.Measure(
             options.Value, whole.Sum(replica => replica.Spec.IntraOpThreads) + parts.Sum(shard => shard.Spec.Replica.IntraOpThreads),
-            parts.Sum(shard => shard.Status.MemoryBytes));
+            whole.Sum(replica => replica.Loaded.DeviceBytes) + parts.Sum(shard => shard.Status.MemoryBytes));
     }
 
     /// <exception cref="ModelLoadException">There is no room for the replica.</exception>

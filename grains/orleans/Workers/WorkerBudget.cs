@@ -19,7 +19,7 @@ internal sealed record WorkerBudget(int Cores, int GivenCores, long MemoryBytes,
     public static WorkerBudget Measure(WorkerOptions options, int givenCores, long promisedBytes) => new(
         options.Cores > 0 ? options.Cores : Environment.ProcessorCount, givenCores,
         options.MemoryBytes > 0 ? options.MemoryBytes : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
-        Math.Max(Environment.WorkingSet / options.SilosOfProcess, promisedBytes), options.MinFreeBytes);
+        options.HasOwnMemory ? promisedBytes : Math.Max(Environment.WorkingSet / options.SilosOfProcess, promisedBytes), options.MinFreeBytes);
 
     /// <param name="what">What is to be loaded, as <c>Replica '…'</c>.</param>
     /// <param name="threads">Cores it asks for.</param>

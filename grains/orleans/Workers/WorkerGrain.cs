@@ -42,7 +42,7 @@ internal sealed partial class WorkerGrain(EngineHost engines, LocalWorker worker
     {
         RequireHome();
         var budget = worker.Measure();
-        return Task.FromResult(new WorkerStatus(LocalWorker.Device, budget.Cores, budget.MemoryBytes, [.. engines.Replicas.Select(replica => replica.Descriptor)]));
+        return Task.FromResult(new WorkerStatus(worker.Device, budget.Cores, budget.MemoryBytes, [.. engines.Replicas.Select(replica => replica.Descriptor)]));
     }
 
     /// <remarks>Asked on each call and not on activation: so the caller gets the typed error.</remarks>

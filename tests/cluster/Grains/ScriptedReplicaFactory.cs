@@ -18,6 +18,9 @@ internal sealed record ScriptedModel
 
     public IReadOnlySet<int> EosTokenIds { get; init; } = FrozenSet<int>.Empty;
 
+    /// <summary>What each life takes of a device with memory of its own.</summary>
+    public long DeviceBytes { get; init; }
+
     /// <summary>Called with the n-th load of a replica, from 1, before its engine is made; it may fail.</summary>
     public Action<ReplicaSpec, int> BeforeLoad { get; init; } = (_, _) => { };
 
@@ -70,7 +73,7 @@ internal sealed class ScriptedReplicaFactory : IReplicaFactory
         model.Prepare(executor, number);
         var life = new ScriptedLife(executor, new ScriptedEngine(InferenceEngine.Start(model.Engine, executor)));
         lock (_gate) Of(replica, number).SetResult(life);
-        return Task.FromResult(new LoadedReplica(life.Engine, model.EosTokenIds));
+        return Task.FromResult(new LoadedReplica(life.Engine, model.EosTokenIds, DeviceBytes: model.DeviceBytes));
     }
 
     private TaskCompletionSource<ScriptedLife> Of(string replica, int number)

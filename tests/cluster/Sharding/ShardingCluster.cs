@@ -34,7 +34,9 @@ internal sealed class ShardingCluster : IAsyncDisposable
 
     public IGenerationClient Client => new GrainGenerationClient(Grains, TimeProvider.System, NullLogger<GrainGenerationClient>.Instance);
 
-    public static async Task<ShardingCluster> StartAsync(short silos, int cores, TimeSpan? reportPeriod = null, TimeSpan? watchPeriod = null)
+    /// <param name="configure">What else a silo, by its name, is told.</param>
+    public static async Task<ShardingCluster> StartAsync(
+        short silos, int cores, TimeSpan? reportPeriod = null, TimeSpan? watchPeriod = null, Action<string, IServiceCollection>? configure = null)
     {
         var (shards, engines) = (new ScriptedShards(), new ScriptedReplicaFactory());
         engines.Add(Model, new ScriptedModel());
@@ -51,6 +53,7 @@ internal sealed class ShardingCluster : IAsyncDisposable
             silo.Services.Configure<InventoryOptions>(inventory => (inventory.ReportPeriod, inventory.Zone) = (reportPeriod ?? TimeSpan.FromMilliseconds(200), "here"));
             silo.Services.Configure<ShardHostOptions>(host => host.StatusPeriod = TimeSpan.FromMilliseconds(20));
             silo.Services.Configure<EngineHostOptions>(host => host.DrainTimeout = TimeSpan.FromSeconds(1));
+            configure?.Invoke(options.SiloName, silo.Services);
         });
         var cluster = builder.Build();
         await cluster.DeployAsync();

@@ -24,6 +24,7 @@ public sealed class PartitionPlannerTests
             MaxTokensPerStep = random.Next(1, 512),
             MaxLogitRows = random.Next(1, 65),
             KvShare = random.Next(2) == 0 ? 1 : random.NextDouble() + double.Epsilon,
+            KvBlockTokens = random.Next(3) == 0 ? 256 : 16,
         };
 
         var result = PartitionPlanner.Plan(model, workers, request);

@@ -11,7 +11,7 @@ internal static class PlanCheck
         Assert.Equal(plan.Stages * plan.Ranks, plan.Shards.Count);
         if (request.Stages > 0) Assert.Equal(request.Stages, plan.Stages);
         if (request.Ranks > 0) Assert.Equal(request.Ranks, plan.Ranks);
-        Assert.Equal(0, plan.KvTokens % PartitionPlanner.KvBlockTokens);
+        Assert.Equal(0, plan.KvTokens % request.KvBlockTokens);
         Assert.InRange(plan.KvTokens, Math.Max(1, request.KvTokens), int.MaxValue);
         Assert.All(plan.Shards, shard =>
         {
