@@ -58,7 +58,7 @@ public sealed class ShardRunner : IAsyncDisposable
         Thread = new(Run) { IsBackground = true, Name = $"Granary shard {slice.Place}" };
     }
 
-    /// <summary>Completes when the shard runs no more and its memory is given back: with the error, or null where it was disposed. Never faults.</summary>
+    /// <summary>Completes when the shard runs no more and its memory is given back: with the error, or null where it was disposed or a peer ended the life they share. Never faults.</summary>
     public Task<Exception?> Ended => _ended.Task;
 
     public ShardTimes Times
@@ -258,7 +258,8 @@ public sealed class ShardRunner : IAsyncDisposable
         lock (_gate)
         {
             if (_over) return;
-            (_over, _error, control) = (true, error, _control);
+            // A peer that ended its life told its own reason to whom it concerns: here nothing failed.
+            (_over, _error, control) = (true, error is LinkException { Failure: LinkFailure.Aborted } ? null : error, _control);
         }
 
         _plans.Close();
