@@ -19,7 +19,25 @@ internal sealed class CompanionSilos(SiloGroup group, Func<SiloPlace, IHost> bui
         }
     }
 
-    public async Task StopAsync(CancellationToken cancellationToken) => await Task.WhenAll(_hosts.Select(host => host.StopAsync(cancellationToken)));
+    /// <summary>One after the other, the last first.</summary>
+    /// <remarks>A silo that leaves writes so into the first one's table, and tries once. Of two that leave at once one may fail, and the others would then wait half a minute for it.</remarks>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        var failures = new List<Exception>();
+        foreach (var host in Enumerable.Reverse(_hosts))
+        {
+            try
+            {
+                await host.StopAsync(cancellationToken);
+            }
+            catch (Exception exception)
+            {
+                failures.Add(exception);
+            }
+        }
+
+        if (failures.Count > 0) throw new AggregateException(failures);
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -33,6 +33,7 @@ internal static class LinkSettings
         if (!Enum.IsDefined(links.WireFormat)) yield return $"Granary:Links:WireFormat is {(int)links.WireFormat}; it must be Float32, Float16 or Int8.";
         if (links.Credits is < 2 or > 1024) yield return $"Granary:Links:Credits is {links.Credits}; it must be from 2 to 1024.";
         if (links.SilenceMilliseconds is < 100 or > 60_000) yield return $"Granary:Links:SilenceMilliseconds is {links.SilenceMilliseconds}; it must be from 100 to 60000.";
+        if (links.StepTimeoutSeconds is < 1 or > 3600) yield return $"Granary:Links:StepTimeoutSeconds is {links.StepTimeoutSeconds}; it must be from 1 to 3600.";
         if (links.ConnectSeconds is < 1 or > 300) yield return $"Granary:Links:ConnectSeconds is {links.ConnectSeconds}; it must be from 1 to 300.";
         if (options.Silos > 1 && !IsAlone(options))
             yield return $"Granary:Silos is {options.Silos} and Granary:Cluster:Redis is set; silos of one process are a cluster of their own.";
@@ -50,7 +51,7 @@ internal static class LinkSettings
     public static LinkOptions Read(LinksOptions links, byte[] drawn) => new()
     {
         ClusterSecret = links.Secret is { } secret ? Encoding.UTF8.GetBytes(secret) : links.SecretFile is { } file ? ReadSecret(file) : drawn,
-        PulsePeriod = TimeSpan.FromMilliseconds(links.SilenceMilliseconds / 4.0),
+        PulsePeriod = TimeSpan.FromMilliseconds(links.SilenceMilliseconds / 6.0),
         SilenceLimit = TimeSpan.FromMilliseconds(links.SilenceMilliseconds),
         ConnectTimeout = TimeSpan.FromSeconds(links.ConnectSeconds),
         Credits = links.Credits,

@@ -32,7 +32,12 @@ public sealed class LinksOptions
     public int Credits { get; set; } = 8;
 
     /// <summary>Longest time without a byte of a peer: it is lost then, and the replica's life ends.</summary>
-    public int SilenceMilliseconds { get; set; } = 1000;
+    /// <value>Default 1500: waiters are told within two seconds, and an overfull machine seldom keeps a healthy silo from its pulses for so long.</value>
+    public int SilenceMilliseconds { get; set; } = 1500;
+
+    /// <summary>Longest wait for a step's result: shards that pulse but do not answer are lost then, and the replica's life ends.</summary>
+    /// <value>Default 60. More than the longest step takes: of a large prefill on few cores, say.</value>
+    public int StepTimeoutSeconds { get; set; } = 60;
 
     /// <summary>Longest time for connecting to a peer.</summary>
     public int ConnectSeconds { get; set; } = 5;

@@ -55,7 +55,7 @@ internal sealed class OnnxShardFactory(ModelCatalog catalog, SiloPlace place, IO
             throw new ModelLoadException($"Replica '{spec.ReplicaId}', epoch {epoch}, cannot be led: {exception.Message}");
         }
 
-        var executor = new ShardedStepExecutor(leader.Shape, Slices(spec), controls);
+        var executor = new ShardedStepExecutor(leader.Shape, Slices(spec), controls, TimeSpan.FromSeconds(options.Value.Links.StepTimeoutSeconds), time);
         try
         {
             return new LoadedReplica(InferenceEngine.Start(EngineSettings.ToEngine(options.Value), executor, time), leader.EosTokenIds.ToFrozenSet());

@@ -15,6 +15,7 @@ return args switch
     ["gateway-client", .. var rest] => LoadClient.Run(rest),
     ["links", .. var rest] => await LinksBenchmark.RunAsync(rest),
     ["links-load"] => LinksBenchmark.Load(), // A process that the links and partition benchmarks start.
+    ["faults", .. var rest] => await FaultBenchmark.RunAsync(rest),
     ["partition", .. var rest] => await PartitionBenchmark.RunAsync(rest),
     ["text", .. var rest] => TextBenchmark.Run(rest),
     _ => Usage(),
@@ -29,6 +30,7 @@ static int Usage()
           startup [--output FILE]
           gateway [--sides engine,server,granary] [--rates 50,100,200,350,500] [--tokens 200] [--step-ms 10] [--warm-up 4] [--window 10] [--output FILE]
           links [--busy 0] [--output FILE]
+          faults [--rounds 20] [--output FILE]
           partition [--models 110m,1b] [--layouts 1x1x2,2x1x1,1x2x1] [--sequences 1,4,16] [--busy false,true] [--windows 7] [--tokens 48] [--output FILE]
           text [--output FILE]
         """);

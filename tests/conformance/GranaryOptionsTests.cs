@@ -53,7 +53,8 @@ public sealed class GranaryOptionsTests
         (options.Cluster.Redis, options.Cluster.SiloName, options.Cluster.Host) = ("redis", "a/b", " ");
         options.Links = new LinksOptions
         {
-            Endpoint = "udp://x", Secret = "hush", SecretFile = "f", CertificateFile = "c", WireFormat = (WireFormat)9, Credits = 1, SilenceMilliseconds = 99, ConnectSeconds = 0,
+            Endpoint = "udp://x", Secret = "hush", SecretFile = "f", CertificateFile = "c", WireFormat = (WireFormat)9, Credits = 1, SilenceMilliseconds = 99, StepTimeoutSeconds = 0,
+            ConnectSeconds = 0,
         };
 
         var result = new GranaryOptionsValidator().Validate(null, options);
@@ -74,6 +75,7 @@ public sealed class GranaryOptionsTests
                 "Granary:Links:WireFormat is 9; it must be Float32, Float16 or Int8.",
                 "Granary:Links:Credits is 1; it must be from 2 to 1024.",
                 "Granary:Links:SilenceMilliseconds is 99; it must be from 100 to 60000.",
+                "Granary:Links:StepTimeoutSeconds is 0; it must be from 1 to 3600.",
                 "Granary:Links:ConnectSeconds is 0; it must be from 1 to 300.",
                 "Granary:Silos is 17 and Granary:Cluster:Redis is set; silos of one process are a cluster of their own.",
                 "Granary:Silos is 17 and Granary:Links:Endpoint is 'udp://x'; silos of one process have an endpoint each, and choose it.",

@@ -8,6 +8,8 @@ namespace Granary.Tests.Support;
 /// <summary>All shards of a replica in this process, joined by real links: what the silos of a cluster do, without their grains.</summary>
 public sealed class ShardCluster : IAsyncDisposable
 {
+    public static readonly TimeSpan StepLimit = TimeSpan.FromMinutes(5);
+
     private readonly List<ILinkListener> _listeners = [];
 
     private ShardCluster()
@@ -27,9 +29,10 @@ public sealed class ShardCluster : IAsyncDisposable
     /// <param name="open">Makes a slice's executor; the reducer is null where there is one rank.</param>
     /// <param name="transport">Of the n-th shard; of the engine for n = P × T.</param>
     /// <param name="endpoint">Where the n-th shard listens.</param>
+    /// <param name="time">What <see cref="StepLimit"/> is measured by.</param>
     public static async Task<ShardCluster> StartAsync(
         IReadOnlyList<ShardSlice> slices, Func<ShardSlice, IRankReducer?, IShardExecutor> open, Func<int, ILinkTransport> transport, Func<int, string> endpoint,
-        WireFormat format = WireFormat.Float32, CancellationToken cancellationToken = default)
+        WireFormat format = WireFormat.Float32, TimeProvider? time = null, CancellationToken cancellationToken = default)
     {
         var cluster = new ShardCluster();
         foreach (var n in Enumerable.Range(0, slices.Count)) cluster._listeners.Add(transport(n).Listen(endpoint(n)));
@@ -43,7 +46,8 @@ public sealed class ShardCluster : IAsyncDisposable
             cluster.Runners.Add(ShardRunner.Start(shard, links[n], new() { Reducer = reducer, WireFormat = format }));
         }
 
-        cluster.Executor = new(cluster.Shards[0].Shape, slices, await replica.DialControlAsync(transport(slices.Count), cancellationToken));
+        var controls = await replica.DialControlAsync(transport(slices.Count), cancellationToken);
+        cluster.Executor = new(cluster.Shards[0].Shape, slices, controls, StepLimit, time ?? TimeProvider.System);
         return cluster;
     }
 

@@ -29,7 +29,7 @@ public interface ILoadedShard : IAsyncDisposable
     /// <summary>Progress is 1 and the state <see cref="ShardState.Loaded"/> or <see cref="ShardState.Running"/>.</summary>
     ShardStatus Status { get; }
 
-    /// <summary>Completes when the shard runs no more, with the error, or null where it was disposed. Never faults.</summary>
+    /// <summary>Completes when the shard runs no more, with the error, or null where it was disposed or a peer ended the life they share. Never faults.</summary>
     Task<Exception?> Ended { get; }
 
     /// <summary>Opens the links to the ranks beside it and to the stages before and behind it, waits for the engine's, and runs steps from then on.</summary>

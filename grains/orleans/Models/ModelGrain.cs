@@ -20,10 +20,10 @@ namespace Granary.Grains.Models;
 [PreferLocalPlacement]
 [SuppressMessage("Design", "CA1001", Justification = "An activation is disposed by its deactivation.")]
 internal sealed partial class ModelGrain(
-    IGrainFactory grains, IModelFiles files, ReplicaPlanner planner, IClusterMembershipService membership,
+    IGrainFactory grains, IModelFiles files, ReplicaPlanner planner, IClusterMembershipService membership, ILocalSiloDetails silo,
     IOptions<ModelGrainOptions> options, TimeProvider time, ILogger<ModelGrain> logger) : Grain, IModelGrain
 {
-    private readonly CancellationTokenSource _deactivated = new();
+    private readonly CancellationTokenSource _ended = new(); // The activation, or before it the silo's membership.
     private readonly List<ModelReplica> _replicas = []; // By number.
     private DeploymentSpec _deployment = new(0, [], 1, 0);
     private ReplicaDescriptor[] _published = [];
@@ -34,14 +34,14 @@ internal sealed partial class ModelGrain(
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        _ = WatchMembershipAsync(_deactivated.Token);
+        _ = WatchMembershipAsync(_ended.Token);
         return Task.CompletedTask;
     }
 
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
-        await _deactivated.CancelAsync();
-        _deactivated.Dispose();
+        await _ended.CancelAsync();
+        _ended.Dispose();
     }
 
     public async Task<ModelStatus> DeployAsync(DeploymentSpec spec, CancellationToken cancellationToken = default)
@@ -88,7 +88,8 @@ internal sealed partial class ModelGrain(
         LogLifeEnded(life.ReplicaId, life.Epoch);
         replica.LifeEnded($"Its life of epoch {life.Epoch} failed: {reason}");
         SetWatch();
-        await PublishAsync(cancellationToken);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _ended.Token);
+        await PublishAsync(either.Token);
     }
 
     private ModelStatus Status() => new(Model, _replicas.Count, Living())
@@ -206,7 +207,7 @@ internal sealed partial class ModelGrain(
     /// <summary>Watches while there is something to watch; sooner where a replica waits to be loaded.</summary>
     private void SetWatch()
     {
-        if (_replicas.Count == 0)
+        if (_replicas.Count == 0 || _ended.IsCancellationRequested)
         {
             _watch?.Dispose();
             _watch = null;
@@ -301,6 +302,10 @@ internal sealed partial class ModelGrain(
     }
 
     /// <summary>A silo that goes takes lives with it, and one that comes may bring the room that was lacking: neither waits for the watch's period.</summary>
+    /// <remarks>
+    /// When this silo goes, the watch ends at once, in the middle of a call if need be. The activation ends when its calls have, and a router that starts elsewhere asks this
+    /// activation before it answers: they would wait for one another. Nobody would watch over what was loaded now either.
+    /// </remarks>
     private async Task WatchMembershipAsync(CancellationToken cancellationToken)
     {
         try
@@ -308,6 +313,13 @@ internal sealed partial class ModelGrain(
             var known = ActiveSilos(membership.CurrentSnapshot);
             await foreach (var snapshot in membership.MembershipUpdates.WithCancellation(cancellationToken))
             {
+                if (snapshot.Members.GetValueOrDefault(silo.SiloAddress)?.Status is SiloStatus.ShuttingDown or SiloStatus.Stopping or SiloStatus.Dead)
+                {
+                    await _ended.CancelAsync();
+                    SetWatch();
+                    return;
+                }
+
                 var active = ActiveSilos(snapshot);
                 if (active.SetEquals(known)) continue;
                 known = active;

@@ -10,6 +10,9 @@ public interface ITensorLink : IDisposable
 {
     LinkIdentity Identity { get; }
 
+    /// <summary>See <see cref="LinkOptions.MaxFrameBytes"/>.</summary>
+    int MaxFrameBytes { get; }
+
     /// <summary>Frames and bytes so far, both ways.</summary>
     LinkCounters Counters { get; }
 

@@ -2,8 +2,9 @@ namespace Granary.Sharding.Links;
 
 /// <summary>Keeps all links of a transport from falling silent, and ends those whose peer has.</summary>
 /// <remarks>
-/// On the system's clock a thread of its own does it: a pool that is busy for a second must not cost a replica its life. It is there while there are links.
-/// On any other clock its timers do.
+/// On the system's clock a thread of its own does it, which waits for no other: a pool that is busy for a second must not cost a replica its life. It is
+/// there while there are links. On any other clock its timers do. While this process itself was kept from running, it could not hear: of the time between
+/// two looks no more than a pulse's period counts as silence.
 /// </remarks>
 internal sealed class LinkMonitor(LinkOptions options, TimeProvider time)
 {
@@ -12,6 +13,7 @@ internal sealed class LinkMonitor(LinkOptions options, TimeProvider time)
     private readonly object _gate = new();
     private readonly List<TensorLink> _links = [];
     private bool _running;
+    private long _looked;
 
     public int Count
     {
@@ -28,6 +30,7 @@ internal sealed class LinkMonitor(LinkOptions options, TimeProvider time)
             _links.Add(link);
             if (_running) return;
             _running = true;
+            _looked = time.GetTimestamp();
             if (time == TimeProvider.System) new Thread(Run) { IsBackground = true, Name = "tensor link pulses" }.Start();
             else Arm();
         }
@@ -59,8 +62,17 @@ internal sealed class LinkMonitor(LinkOptions options, TimeProvider time)
                 links = [.. _links];
             }
 
-            foreach (var link in links) link.Tick();
+            Look(links);
         }
+    }
+
+    private void Look(TensorLink[] links)
+    {
+        var now = time.GetTimestamp();
+        var counted = time.GetElapsedTime(_looked, now);
+        if (counted > options.PulsePeriod) counted = options.PulsePeriod;
+        _looked = now;
+        foreach (var link in links) link.Tick(counted);
     }
 
     private void Arm()
@@ -74,7 +86,7 @@ internal sealed class LinkMonitor(LinkOptions options, TimeProvider time)
     {
         TensorLink[] links;
         lock (_gate) links = [.. _links];
-        foreach (var link in links) link.Tick();
+        Look(links);
         lock (_gate)
         {
             _running = _links.Count > 0;

@@ -10,7 +10,8 @@ public sealed record LinkOptions
     public TimeSpan PulsePeriod { get; init; } = TimeSpan.FromMilliseconds(250);
 
     /// <summary>Longest time without a byte of the peer that a waiter bears.</summary>
-    public TimeSpan SilenceLimit { get; init; } = TimeSpan.FromSeconds(1);
+    /// <value>Default 1.5 seconds: waiters are told within two, and an overfull machine seldom keeps a healthy peer from its pulses for so long.</value>
+    public TimeSpan SilenceLimit { get; init; } = TimeSpan.FromSeconds(1.5);
 
     /// <summary>Longest time for connecting and for the handshake.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);

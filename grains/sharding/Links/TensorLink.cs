@@ -29,6 +29,8 @@ internal sealed class TensorLink : ITensorLink
     private LinkException? _over; // Why this end has stopped; Disposed where it was disposed.
     private int _owed; // Credits to give back with the next header.
     private long _lastSent;
+    private long _heard; // When the monitor looked last; its own, as the next.
+    private TimeSpan _silence;
     private long _framesSent;
     private long _bytesSent;
     private long _framesReceived;
@@ -50,6 +52,8 @@ internal sealed class TensorLink : ITensorLink
 
     public LinkIdentity Identity { get; }
 
+    public int MaxFrameBytes => _options.MaxFrameBytes;
+
     public Task<LinkException?> Ended => _ended.Task;
 
     public LinkCounters Counters => new(
@@ -70,7 +74,7 @@ internal sealed class TensorLink : ITensorLink
         lock (_sendGate) written = WriteFrame((byte)kind, step, checksum, first, second);
         if (!written)
         {
-            LookForTheEnd(); // The peer may have said why.
+            LookForTheEnd(waits: true); // The peer may have said why.
             throw Failed();
         }
 
@@ -133,14 +137,17 @@ internal sealed class TensorLink : ITensorLink
     }
 
     /// <summary>Called by the monitor some times within a pulse's period; never waits.</summary>
-    public void Tick()
+    /// <param name="counted">Of the time since the last call what counts as silence, where nothing came.</param>
+    public void Tick(TimeSpan counted)
     {
-        if (_wire.Listen()) LookForTheEnd();
+        if (_wire.Listen()) LookForTheEnd(waits: false);
         var now = _time.GetTimestamp();
-        var silence = _time.GetElapsedTime(_wire.LastHeard, now);
-        if (silence > _options.SilenceLimit && !_wire.HasInput)
+        var heard = _wire.LastHeard;
+        _silence = heard == _heard ? _silence + counted : _time.GetElapsedTime(heard, now) is var since && since < counted ? since : counted;
+        _heard = heard;
+        if (_silence > _options.SilenceLimit && !_wire.HasInput)
         {
-            var reason = $"the peer has been silent for {silence.TotalSeconds:0.##} s, at most {_options.SilenceLimit.TotalSeconds:0.##} s";
+            var reason = $"the peer has been silent for {_silence.TotalSeconds:0.##} s, at most {_options.SilenceLimit.TotalSeconds:0.##} s";
             End(new(LinkFailure.Silent, $"{LinkMessages.Name(Identity)}: {reason}."), reason);
         }
         else if (Volatile.Read(ref _owed) >= _creditThreshold || _time.GetElapsedTime(Interlocked.Read(ref _lastSent), now) >= _options.PulsePeriod / 2)
@@ -235,12 +242,13 @@ internal sealed class TensorLink : ITensorLink
     }
 
     /// <summary>The peer's end is there: finds out why, among what it said before. No read waits any more.</summary>
-    private void LookForTheEnd()
+    /// <param name="waits">Whether for who reads already, who will find out too.</param>
+    private void LookForTheEnd(bool waits)
     {
         lock (_state)
         {
-            while (_reading && !_ended.Task.IsCompleted) Monitor.Wait(_state);
-            if (_ended.Task.IsCompleted) return;
+            while (waits && _reading && !_ended.Task.IsCompleted) Monitor.Wait(_state);
+            if (_reading || _ended.Task.IsCompleted) return;
             _reading = true;
         }
 

@@ -3,7 +3,7 @@ using Granary.Sharding.Links;
 
 namespace Granary.Sharding.Steps;
 
-/// <summary>The payload of a <see cref="FrameKind.RowsWanted"/> frame: columns that a result did not carry.</summary>
+/// <summary>Columns that a result did not carry. Some of them, one after the other, are the payload of a <see cref="FrameKind.RowsWanted"/> frame; a frame of <see cref="FrameKind.Rows"/> answers all of them in their order.</summary>
 /// <param name="Row">Of the step's rows of logits; <see cref="HiddenStates"/> for all hidden states.</param>
 /// <param name="First">The first column, counted from the shard's own first.</param>
 /// <param name="Count">How many.</param>
@@ -12,6 +12,12 @@ internal readonly record struct RowRequest(int Row, int First, int Count)
     public const int HiddenStates = -1;
 
     public const int Bytes = 3 * sizeof(int);
+
+    /// <summary>Most requests of a frame.</summary>
+    public const int MaxRequests = 256;
+
+    /// <summary>Most columns that a frame asks for in all: what answers it is put together in memory.</summary>
+    public const int MaxColumns = 1 << 20;
 
     public void Write(Span<byte> payload)
     {

@@ -58,7 +58,7 @@ public sealed class ShardRunner : IAsyncDisposable
         Thread = new(Run) { IsBackground = true, Name = $"Granary shard {slice.Place}" };
     }
 
-    /// <summary>Completes when the shard runs no more and its memory is given back: with the error, or null where it was disposed. Never faults.</summary>
+    /// <summary>Completes when the shard runs no more and its memory is given back: with the error, or null where it was disposed or a peer ended the life they share. Never faults.</summary>
     public Task<Exception?> Ended => _ended.Task;
 
     public ShardTimes Times
@@ -208,7 +208,7 @@ public sealed class ShardRunner : IAsyncDisposable
 
     private void ReadControl(ITensorLink control)
     {
-        Span<byte> request = stackalloc byte[RowRequest.Bytes];
+        Span<byte> requests = stackalloc byte[RowRequest.MaxRequests * RowRequest.Bytes];
         try
         {
             while (true)
@@ -219,9 +219,9 @@ public sealed class ShardRunner : IAsyncDisposable
                     case FrameKind.Plan:
                         ReadPlan(control, frame);
                         break;
-                    case FrameKind.RowsWanted when frame.Length == RowRequest.Bytes:
-                        control.ReadPayload(request);
-                        _results.Answer(control, frame.Step, RowRequest.Read(request));
+                    case FrameKind.RowsWanted when frame.Length > 0 && frame.Length <= requests.Length && frame.Length % RowRequest.Bytes == 0:
+                        control.ReadPayload(requests[..frame.Length]);
+                        _results.Answer(control, frame.Step, requests[..frame.Length]);
                         break;
                     default:
                         throw new LinkException(LinkFailure.Corrupt, $"The engine sent {frame.Kind} of {frame.Length} bytes, which a shard does not expect.");
@@ -258,7 +258,8 @@ public sealed class ShardRunner : IAsyncDisposable
         lock (_gate)
         {
             if (_over) return;
-            (_over, _error, control) = (true, error, _control);
+            // A peer that ended its life told its own reason to whom it concerns: here nothing failed.
+            (_over, _error, control) = (true, error is LinkException { Failure: LinkFailure.Aborted } ? null : error, _control);
         }
 
         _plans.Close();

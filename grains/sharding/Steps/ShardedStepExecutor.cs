@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text;
 using Granary.Engine.Execution;
 using Granary.Engine.Partitioning;
@@ -9,7 +8,8 @@ namespace Granary.Sharding.Steps;
 /// <summary>Runs an engine's steps on all shards of a replica: plans go out to every shard, results come back from the ranks of the last stage.</summary>
 /// <remarks>
 /// As many steps are under way as there are stages. A thread for each shard reads what it sends, into memory kept for as many steps, so the
-/// loss of a shard is seen at once, also while no step runs. The first loss ends everything: the waiting call and every later one throw it.
+/// loss of a shard is seen at once, also while no step runs. A shard that lives but does not answer is lost after the step limit.
+/// The first loss ends everything: the waiting call and every later one throw it.
 /// </remarks>
 public sealed class ShardedStepExecutor : IStepExecutor
 {
@@ -24,17 +24,24 @@ public sealed class ShardedStepExecutor : IStepExecutor
     private readonly TaskCompletionSource _lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly object _gate = new();
     private readonly int _firstOfLastStage;
-    private readonly byte[] _request = new byte[RowRequest.Bytes];
+    private readonly TimeSpan _stepLimit;
+    private readonly TimeProvider _time;
+    private readonly ITimer _limitCheck;
     private long _begun;
     private long _ended;
-    private PendingRows? _pending;
+    private StepSlot? _awaited; // Whose answers the engine waits for,
+    private long _awaitedSince; // and since when.
+    private bool _checksLimit; // Whether the timer runs: seldom set and never stopped, as steps are many and short.
     private StepFailedException? _failure;
 
     /// <param name="leader">What the shards offer; all the same but for their slices.</param>
     /// <param name="slices">[P × T], stage by stage, in each by rank.</param>
     /// <param name="controls">The links to them, in the same order; owned from now on.</param>
-    public ShardedStepExecutor(ShardShape leader, IReadOnlyList<ShardSlice> slices, IReadOnlyList<ITensorLink> controls)
+    /// <param name="stepLimit">Longest wait for a step that is asked for, or for rows of it.</param>
+    /// <param name="time">What the limit is measured by.</param>
+    public ShardedStepExecutor(ShardShape leader, IReadOnlyList<ShardSlice> slices, IReadOnlyList<ITensorLink> controls, TimeSpan stepLimit, TimeProvider time)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(stepLimit, TimeSpan.Zero);
         _slices = [.. slices];
         _controls = [.. controls];
         var stages = _slices[0].Stages;
@@ -42,11 +49,14 @@ public sealed class ShardedStepExecutor : IStepExecutor
         if (_slices.Length != stages * ranks || _controls.Length != _slices.Length)
             throw new ArgumentException($"{stages} stages of {ranks} ranks need as many slices and links; there are {_slices.Length} and {_controls.Length}.", nameof(slices));
 
+        _stepLimit = stepLimit;
+        _time = time;
+        _limitCheck = time.CreateTimer(_ => CheckLimit(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _firstOfLastStage = _slices.Length - ranks;
         var window = StepWindow.Of(stages);
         Shape = leader.Whole with { StepsInFlight = window, Summaries = true };
         _encoder = new(Shape.KvBlockTokens, StepPlanEncoder.SlotsFor(leader.MaxSequencesPerStep));
-        _slots = [.. Enumerable.Range(0, window).Select(_ => new StepSlot(Shape, _slices[_firstOfLastStage..], Fetch))];
+        _slots = [.. Enumerable.Range(0, window).Select(_ => new StepSlot(Shape, _slices[_firstOfLastStage..], _controls.Min(link => link.MaxFrameBytes), Fetch))];
         _readers = [.. _slices.Select((slice, i) => new Thread(() => Read(i), ReaderStackBytes) { IsBackground = true, Name = $"Granary results of {slice.Place}" })];
         foreach (var reader in _readers) reader.Start();
     }
@@ -74,19 +84,7 @@ public sealed class ShardedStepExecutor : IStepExecutor
         }
 
         var payload = _encoder.Encode(plan);
-        for (var i = 0; i < _controls.Length; i++)
-        {
-            try
-            {
-                _controls[i].Send(FrameKind.Plan, plan.Step, payload);
-            }
-            catch (LinkException error)
-            {
-                _readers[i].Join(); // It ends with its link, and may have read why.
-                Lose(i, error.Message, error);
-                lock (_gate) ThrowIfLost();
-            }
-        }
+        for (var i = 0; i < _controls.Length; i++) Send(i, FrameKind.Plan, plan.Step, payload);
     }
 
     public StepOutput End()
@@ -95,8 +93,8 @@ public sealed class ShardedStepExecutor : IStepExecutor
         {
             if (_begun == _ended) throw new InvalidOperationException("No step is under way.");
             var slot = _slots[_ended % _slots.Length];
-            while (slot.Missing > 0 && _failure is null) Monitor.Wait(_gate);
-            ThrowIfLost();
+            Await(slot);
+            WaitForAnswers();
             _ended++;
             return slot;
         }
@@ -109,6 +107,7 @@ public sealed class ShardedStepExecutor : IStepExecutor
         foreach (var control in _controls) control.Abort("The engine has ended.");
         foreach (var reader in _readers) reader.Join();
         foreach (var control in _controls) control.Dispose();
+        _limitCheck.Dispose();
     }
 
     private void ThrowIfLost()
@@ -116,31 +115,73 @@ public sealed class ShardedStepExecutor : IStepExecutor
         if (_failure is not null) throw new StepFailedException(_failure.Message, _failure.InnerException);
     }
 
-    private void Fetch(StepSlot slot, int rank, RowRequest request, Memory<float> target)
+    /// <summary>One round trip, as far as frames can hold it: all is asked for before any answer is awaited.</summary>
+    private void Fetch(StepSlot slot)
     {
-        var i = _firstOfLastStage + rank;
         lock (_gate)
         {
             ThrowIfLost();
-            _pending = new(i, slot.Step, target);
+            Await(slot);
         }
 
-        request.Write(_request);
+        for (var i = _firstOfLastStage; i < _controls.Length; i++)
+        {
+            var fetch = slot.Fetches[i - _firstOfLastStage];
+            while (fetch.TryNext(out var requests)) Send(i, FrameKind.RowsWanted, slot.Step, requests);
+        }
+
+        lock (_gate) WaitForAnswers();
+    }
+
+    /// <summary>Sends to a shard; when that fails all is lost.</summary>
+    private void Send(int i, FrameKind kind, long step, ReadOnlySpan<byte> payload)
+    {
         try
         {
-            _controls[i].Send(FrameKind.RowsWanted, slot.Step, _request);
+            _controls[i].Send(kind, step, payload);
         }
         catch (LinkException error)
         {
-            _readers[i].Join();
+            _readers[i].Join(); // It ends with its link, and may have read why.
             Lose(i, error.Message, error);
+            lock (_gate) ThrowIfLost();
         }
+    }
 
+    private void Await(StepSlot slot)
+    {
+        (_awaited, _awaitedSince) = (slot, _time.GetTimestamp());
+        if (_checksLimit || slot.IsAnswered) return;
+        _checksLimit = true;
+        _limitCheck.Change(_stepLimit, Timeout.InfiniteTimeSpan);
+    }
+
+    private void WaitForAnswers()
+    {
+        while (!_awaited!.IsAnswered && _failure is null) Monitor.Wait(_gate);
+        _awaited = null;
+        ThrowIfLost();
+    }
+
+    private void CheckLimit()
+    {
+        StepFailedException late;
         lock (_gate)
         {
-            while (_pending is not null && _failure is null) Monitor.Wait(_gate);
-            ThrowIfLost();
+            _checksLimit = false;
+            if (_awaited is not { IsAnswered: false } slot || _failure is not null) return;
+            if (_stepLimit - _time.GetElapsedTime(_awaitedSince) is var left && left > TimeSpan.Zero)
+            {
+                _checksLimit = true;
+                _limitCheck.Change(left, Timeout.InfiniteTimeSpan);
+                return;
+            }
+
+            var shards = _slices[_firstOfLastStage..].Where(slice => !slot.HasAnswered(slice.Place.Rank)).Select(slice => slice.Place);
+            late = new($"Step {slot.Step} was lost: of the last stage, shards {string.Join(", ", shards)} have not answered within {_stepLimit.TotalSeconds:0.###} s.");
         }
+
+        Lose(late);
     }
 
     private void Read(int i)
@@ -155,7 +196,7 @@ public sealed class ShardedStepExecutor : IStepExecutor
                     case FrameKind.Result when i >= _firstOfLastStage:
                         ReadResult(i, frame);
                         break;
-                    case FrameKind.Rows:
+                    case FrameKind.Rows when i >= _firstOfLastStage:
                         ReadRows(i, frame);
                         break;
                     case FrameKind.Failure when frame.Length <= MaxReasonBytes:
@@ -184,39 +225,44 @@ public sealed class ShardedStepExecutor : IStepExecutor
         lock (_gate)
         {
             slot.Complete(rank);
-            if (slot.Missing == 0) Monitor.PulseAll(_gate);
+            if (slot.IsAnswered) Monitor.PulseAll(_gate);
         }
     }
 
     private void ReadRows(int i, FrameHeader frame)
     {
-        PendingRows? pending;
-        lock (_gate) pending = _pending;
-        if (pending is null || pending.Shard != i || pending.Step != frame.Step || pending.Target.Length * sizeof(float) != frame.Length)
+        StepSlot? slot;
+        lock (_gate) slot = _awaited;
+        var fetch = slot?.Fetches[i - _firstOfLastStage];
+        if (fetch is null || slot!.Step != frame.Step || fetch.IsAnswered || fetch.AnswerBytes != frame.Length)
             throw new LinkException(LinkFailure.Corrupt, $"It sent {frame.Length} bytes of rows of step {frame.Step}, which nobody asked for.");
-        _controls[i].ReadPayload(MemoryMarshal.AsBytes(pending.Target.Span));
+        fetch.Read(_controls[i]);
         lock (_gate)
         {
-            _pending = null;
-            Monitor.PulseAll(_gate);
+            fetch.Complete();
+            if (slot.IsAnswered) Monitor.PulseAll(_gate);
         }
     }
 
-    /// <summary>Ends everything, once: what is lost first is the reason. Any thread may call it.</summary>
     private void Lose(int i, string reason, Exception? error = null)
+    {
+        string when;
+        lock (_gate) when = _begun > _ended ? $"in step {_slots[_ended % _slots.Length].Step}" : "while no step ran";
+        Lose(new($"Shard {_slices[i].Place} was lost {when}: {reason}", error));
+    }
+
+    /// <summary>Ends everything, once: what is lost first is the reason. Any thread may call it.</summary>
+    private void Lose(StepFailedException failure)
     {
         lock (_gate)
         {
             if (_failure is not null) return;
-            var when = _begun > _ended ? $"in step {_slots[_ended % _slots.Length].Step}" : "while no step ran";
-            _failure = new($"Shard {_slices[i].Place} was lost {when}: {reason}", error);
+            _failure = failure;
             Monitor.PulseAll(_gate);
         }
 
-        _lost.TrySetException(_failure);
+        _lost.TrySetException(failure);
         _ = _lost.Task.Exception; // Observed: nobody has to wait for it.
-        foreach (var control in _controls) control.Abort(_failure.Message);
+        foreach (var control in _controls) control.Abort(failure.Message);
     }
-
-    private sealed record PendingRows(int Shard, long Step, Memory<float> Target);
 }

@@ -18,6 +18,7 @@ internal sealed class StepResults(IShardExecutor executor, int window)
     private readonly KeptStep[] _kept = [.. Enumerable.Range(0, window).Select(_ => new KeptStep())];
     private readonly int _columns = executor.Shape.Slice.Vocabulary.Count;
     private RowPacker? _packer;
+    private float[] _answer = [];
     private long _sent;
 
     /// <summary>Whether the hidden states of a step go along with its result; both ends must agree.</summary>
@@ -42,18 +43,25 @@ internal sealed class StepResults(IShardExecutor executor, int window)
         }
     }
 
-    /// <summary>Answers the engine. Called by the thread that reads its frames.</summary>
-    /// <exception cref="LinkException">The link is over, or what is asked for is not there.</exception>
-    public void Answer(ITensorLink control, long step, RowRequest request)
+    /// <summary>Answers a frame of the engine's by one. Called by the thread that reads its frames.</summary>
+    /// <param name="requests">One <see cref="RowRequest"/> or more.</param>
+    /// <exception cref="LinkException">The link is over, or what is asked for is not there or too much.</exception>
+    public void Answer(ITensorLink control, long step, ReadOnlySpan<byte> requests)
     {
         lock (_gate)
         {
-            var kept = Array.Find(_kept, one => one.Step == step)
-                ?? throw Corrupt(step, "which is not kept", request);
-            var values = request.Row == RowRequest.HiddenStates ? kept.Hidden : RowOf(kept, step, request);
-            if (request.First < 0 || request.Count < 1 || request.First > values.Length - request.Count)
-                throw Corrupt(step, $"where {values.Length} are kept", request);
-            control.Send(FrameKind.Rows, step, MemoryMarshal.AsBytes(values.Slice(request.First, request.Count)));
+            var columns = 0;
+            for (; requests.Length > 0; requests = requests[RowRequest.Bytes..])
+            {
+                var values = Find(step, RowRequest.Read(requests));
+                if (values.Length > RowRequest.MaxColumns - columns)
+                    throw new LinkException(LinkFailure.Corrupt, $"The engine asks for {columns + values.Length} columns of step {step} in one frame, at most {RowRequest.MaxColumns}.");
+                if (_answer.Length < columns + values.Length) Array.Resize(ref _answer, Math.Min(RowRequest.MaxColumns, 2 * (columns + values.Length)));
+                values.CopyTo(_answer.AsSpan(columns));
+                columns += values.Length;
+            }
+
+            control.Send(FrameKind.Rows, step, MemoryMarshal.AsBytes(_answer.AsSpan(0, columns)));
         }
     }
 
@@ -61,6 +69,16 @@ internal sealed class StepResults(IShardExecutor executor, int window)
     public void SendFailure(ITensorLink control, long step, ReadOnlySpan<byte> reason)
     {
         lock (_gate) control.Send(FrameKind.Failure, step, reason);
+    }
+
+    private ReadOnlySpan<float> Find(long step, RowRequest request)
+    {
+        var kept = Array.Find(_kept, one => one.Step == step)
+            ?? throw Corrupt(step, "which is not kept", request);
+        var values = request.Row == RowRequest.HiddenStates ? kept.Hidden : RowOf(kept, step, request);
+        if (request.First < 0 || request.Count < 1 || request.First > values.Length - request.Count)
+            throw Corrupt(step, $"where {values.Length} are kept", request);
+        return values.Slice(request.First, request.Count);
     }
 
     private ReadOnlySpan<float> RowOf(KeptStep kept, long step, RowRequest request)

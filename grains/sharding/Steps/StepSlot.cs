@@ -6,38 +6,57 @@ using Granary.Sharding.Links;
 
 namespace Granary.Sharding.Steps;
 
-/// <summary>What the ranks of the last stage computed of one step, put together: each rank's columns in their place. What did not come along is fetched when it is asked for.</summary>
+/// <summary>What the ranks of the last stage computed of one step, put together: each rank's columns in their place. What did not come along is fetched when it is asked for, and with it what else is expected to be.</summary>
 /// <remarks>A rank's reader writes before the rank is counted as done, or while the engine waits for what it fetches; the engine reads after that.</remarks>
 /// <param name="whole">Sizes of the replica.</param>
 /// <param name="ranks">[T]: the slices of the last stage.</param>
-/// <param name="fetch">Fills what a request to a rank asks for; blocks.</param>
-internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, StepSlot.Fetch fetch) : StepOutput
+/// <param name="maxFrameBytes">Of the links to them.</param>
+/// <param name="fetch">Has all <see cref="Fetches"/> answered; blocks, and throws <see cref="StepFailedException"/> when a rank is lost.</param>
+internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, int maxFrameBytes, Action<StepSlot> fetch) : StepOutput
 {
-    private readonly bool[] _done = new bool[ranks.Length];
+    private readonly bool[] _done = [.. ranks.Select(_ => true)];
+    private readonly RowFetch[] _fetches = [.. ranks.Select(_ => new RowFetch(maxFrameBytes))];
     private readonly RankRows[] _ranks = [.. ranks.Select(rank => new RankRows(rank.Vocabulary))];
     private readonly RowSummary[] _slices = new RowSummary[ranks.Length];
     private readonly RowSummary _merged = new();
     private float[] _wanted = [];
     private bool[] _hasRow = [];
+    private Slice[] _announced = []; // By row: the columns that are at hand after the next fetch, where not all are.
     private float[] _hidden = [];
     private float[] _logits = [];
     private int _hiddenCount;
     private int _logitCount;
     private bool _hasHidden;
 
-    /// <exception cref="StepFailedException">The rank is lost.</exception>
-    internal delegate void Fetch(StepSlot slot, int rank, RowRequest request, Memory<float> target);
-
     public long Step { get; private set; } = -1;
 
-    /// <summary>Ranks whose result has not come.</summary>
-    public int Missing { get; private set; }
+    /// <summary>Whether all ranks' results have come, and their answers to what was fetched.</summary>
+    public bool IsAnswered
+    {
+        get
+        {
+            for (var rank = 0; rank < ranks.Length; rank++)
+            {
+                if (!HasAnswered(rank)) return false;
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>[T]: what each rank is asked for.</summary>
+    public ReadOnlySpan<RowFetch> Fetches => _fetches;
 
     public override Span<float> Hidden
     {
         get
         {
-            if (!_hasHidden) fetch(this, 0, new(RowRequest.HiddenStates, 0, HiddenStates.Length), HiddenStates);
+            if (!_hasHidden)
+            {
+                _fetches[0].Add(new(RowRequest.HiddenStates, 0, HiddenStates.Length), HiddenStates);
+                FetchAll();
+            }
+
             _hasHidden = true;
             return HiddenStates.Span;
         }
@@ -48,15 +67,32 @@ internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, StepSlot
     public override Span<float> Logits(int row)
     {
         var values = RowOf(row);
-        if (!_hasRow[row]) FetchColumns(row, 0, whole.VocabularySize);
+        if (!_hasRow[row])
+        {
+            Announce(row, new(0, whole.VocabularySize));
+            FetchAll();
+        }
+
         _hasRow[row] = true;
         return values.Span;
+    }
+
+    public override void Expect(int row, int first, int count)
+    {
+        _ = RowOf(row).Slice(first, count);
+        // A second announcement of a row is not heeded: so there are no more of them than rows.
+        if (!_hasRow[row] && _announced[row].Count == 0) Announce(row, new(first, count));
     }
 
     public override ReadOnlySpan<float> Columns(int row, int first, int count)
     {
         var values = RowOf(row).Slice(first, count);
-        if (!_hasRow[row]) FetchColumns(row, first, count);
+        if (!_hasRow[row])
+        {
+            if (first < _announced[row].First || first + count > _announced[row].End) Announce(row, new(first, count));
+            FetchAll();
+        }
+
         return values.Span;
     }
 
@@ -74,27 +110,27 @@ internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, StepSlot
     public void Begin(StepPlan plan)
     {
         Step = plan.Step;
-        Missing = ranks.Length;
         Array.Clear(_done);
+        foreach (var ranksFetch in _fetches) ranksFetch.Clear();
         (_hiddenCount, _logitCount) = (plan.HiddenCount, plan.LogitCount);
         Reserve(ref _hidden, _hiddenCount * whole.HiddenSize);
         Reserve(ref _logits, checked(_logitCount * whole.VocabularySize));
         Reserve(ref _wanted, _logitCount);
         Reserve(ref _hasRow, _logitCount);
+        Reserve(ref _announced, _logitCount);
+        Array.Clear(_announced, 0, _logitCount);
         plan.RowTemperatures.AsSpan(0, _logitCount).CopyTo(_wanted);
         for (var row = 0; row < _logitCount; row++) _hasRow[row] = _wanted[row] == RowWants.Whole;
         _hasHidden = CarriesHidden(rank: 0);
     }
 
+    public bool HasAnswered(int rank) => _done[rank] && _fetches[rank].IsAnswered;
+
     /// <summary>Whether a rank's result of this step is still to come.</summary>
-    public bool Lacks(long step, int rank) => Step == step && Missing > 0 && !_done[rank];
+    public bool Lacks(long step, int rank) => Step == step && !_done[rank];
 
     /// <summary>Counts a rank's result as come.</summary>
-    public void Complete(int rank)
-    {
-        _done[rank] = true;
-        Missing--;
-    }
+    public void Complete(int rank) => _done[rank] = true;
 
     /// <summary>Reads a rank's result, announced by a frame, to its places.</summary>
     /// <exception cref="LinkException">It is not what it should be, or the link is over.</exception>
@@ -125,15 +161,23 @@ internal sealed class StepSlot(ExecutorShape whole, ShardSlice[] ranks, StepSlot
         for (var row = 0; row < _logitCount; row++) link.ReadPayload(MemoryMarshal.AsBytes(ColumnsOf(row, columns).Span));
     }
 
-    private void FetchColumns(int row, int first, int count)
+    private void Announce(int row, Slice wanted)
     {
+        _announced[row] = wanted;
         for (var rank = 0; rank < ranks.Length; rank++)
         {
             var columns = ranks[rank].Vocabulary;
-            var from = Math.Max(first, columns.First);
-            var to = Math.Min(first + count, columns.End);
-            if (from < to) fetch(this, rank, new(row, from - columns.First, to - from), ColumnsOf(row, new(from, to - from)));
+            var from = Math.Max(wanted.First, columns.First);
+            var to = Math.Min(wanted.End, columns.End);
+            if (from < to) _fetches[rank].Add(new(row, from - columns.First, to - from), ColumnsOf(row, new(from, to - from)));
         }
+    }
+
+    private void FetchAll()
+    {
+        if (IsAnswered) return; // By an earlier fetch.
+        fetch(this);
+        foreach (var answered in _fetches) answered.Clear();
     }
 
     private Memory<float> RowOf(int row)

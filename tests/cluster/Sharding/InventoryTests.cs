@@ -1,8 +1,9 @@
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
 using Granary.Tests.Cluster.Grains;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Orleans.Runtime;
-using Orleans.StandIn.Simulation;
 
 namespace Granary.Tests.Cluster.Sharding;
 
@@ -72,20 +73,24 @@ public sealed class InventoryTests
         await using var cluster = await ShardingCluster.StartAsync(3, cores: 1, reportPeriod: TimeSpan.FromSeconds(2));
         await cluster.Inventory.GetWorkersAsync();
 
-        cluster.Kill("Silo_1");
+        await cluster.KillAsync("Silo_1");
 
-        Assert.Equal(["Silo_0/cpu", "Silo_2/cpu"], (await cluster.Inventory.GetWorkersAsync()).Select(worker => worker.Worker));
+        var workers = await ShardingCluster.UntilAsync(() => cluster.Inventory.GetWorkersAsync(), _ => true);
+
+        Assert.Equal(["Silo_0/cpu", "Silo_2/cpu"], workers.Select(worker => worker.Worker));
     }
 
     [Fact]
     public async Task Silo_ReportsNoMore_IsLeftOutWhenItsLeaseEnds()
     {
         await using var cluster = await ShardingCluster.StartAsync(2, cores: 1, reportPeriod: TimeSpan.FromMilliseconds(50));
-        await cluster.Inventory.GetWorkersAsync();
+        var workers = await ShardingCluster.UntilAsync(() => cluster.Inventory.GetWorkersAsync(), workers => workers.Length == 2);
+        var reporter = cluster.Silo("Silo_1").ServiceProvider.GetServices<IHostedService>().Single(service => service.GetType().Name == "InventoryReporter");
+        await reporter.StopAsync(CancellationToken.None); // It is a member still.
 
-        cluster.Silo("Silo_1").CutOff(); // It is a member still.
+        await cluster.Inventory.ReportAsync("Silo_1", [workers[1]]);
         await ShardingCluster.UntilAsync(() => cluster.Inventory.GetWorkersAsync(), workers => workers is [{ Worker: "Silo_0/cpu" }]);
-        cluster.Silo("Silo_1").Reconnect();
+        await reporter.StartAsync(CancellationToken.None);
 
         Assert.Equal(2, (await ShardingCluster.UntilAsync(() => cluster.Inventory.GetWorkersAsync(), workers => workers.Length == 2)).Length);
     }

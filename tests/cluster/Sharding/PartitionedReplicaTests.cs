@@ -145,7 +145,7 @@ public sealed class PartitionedReplicaTests
         var first = (await cluster.ModelGrain.DeployAsync(ShardingCluster.Spec(stages: 3))).Replicas[0].Replica;
         var victim = cluster.Shards.Loaded.First(shard => shard.Silo != "Silo_0").Silo;
 
-        cluster.Kill(victim);
+        await cluster.KillAsync(victim);
         await WhenBackAsync(cluster, first.Epoch);
 
         Assert.DoesNotContain(cluster.Shards.Living, shard => shard.Silo == victim);
@@ -216,7 +216,7 @@ public sealed class PartitionedReplicaTests
         // Asked for by Silo_2, which then has the control plane and no shard.
         var first = await cluster.Of("Silo_2").GetGrain<IModelGrain>(ShardingCluster.Model).DeployAsync(spec);
 
-        cluster.Kill("Silo_2");
+        await cluster.KillAsync("Silo_2");
         var second = await ShardingCluster.UntilAsync(() => TryDeployAsync(cluster, spec), status => status is not null);
 
         Assert.Equal(first.Replicas, second!.Replicas);
@@ -261,7 +261,7 @@ public sealed class PartitionedReplicaTests
             await foreach (var chunk in cluster.Client.GenerateAsync(request))
             {
                 delivered.Add(chunk);
-                if (delivered.Count == 3) cluster.Kill(silo);
+                if (delivered.Count == 3) await cluster.KillAsync(silo);
             }
         });
         Assert.NotEmpty(error.Message);

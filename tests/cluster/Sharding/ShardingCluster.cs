@@ -6,7 +6,7 @@ using Granary.Tests.Cluster.Grains;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans;
-using Orleans.StandIn.Simulation;
+using Orleans.Runtime;
 using Orleans.TestingHost;
 
 namespace Granary.Tests.Cluster.Sharding;
@@ -69,9 +69,10 @@ internal sealed class ShardingCluster : IAsyncDisposable
     public InProcessSiloHandle Silo(string name) => _cluster.Silos.Single(silo => silo.Name == name);
 
     /// <summary>The silo dies as a machine does: the membership evicts it, and its links break.</summary>
-    public void Kill(string silo)
+    public async Task KillAsync(string silo)
     {
-        Silo(silo).Evict();
+        var survivor = _cluster.Silos.First(other => other.IsActive && other.Name != silo);
+        Assert.True(await survivor.ServiceProvider.GetRequiredService<IClusterMembershipService>().TryKill(Silo(silo).SiloAddress));
         Shards.Crash(silo);
     }
 
@@ -79,15 +80,25 @@ internal sealed class ShardingCluster : IAsyncDisposable
 
     public Task<InProcessSiloHandle> StartSiloAsync() => _cluster.StartAdditionalSiloAsync();
 
-    /// <summary>Asks again until the answer is as it should be; each question is a turn for everybody.</summary>
+    /// <summary>Asks again until the answer is as it should be; each question is a turn for everybody. A question on its way to a silo that dies is asked again.</summary>
     public static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> holds)
     {
         using var patience = new CancellationTokenSource(GrainsFixture.Patience);
         while (true)
         {
-            var answer = await ask();
-            if (holds(answer)) return answer;
-            if (patience.IsCancellationRequested) throw new TimeoutException($"It never came; last was {System.Text.Json.JsonSerializer.Serialize(answer)}.");
+            string last;
+            try
+            {
+                var answer = await ask();
+                if (holds(answer)) return answer;
+                last = System.Text.Json.JsonSerializer.Serialize(answer);
+            }
+            catch (SiloUnavailableException exception)
+            {
+                last = exception.Message;
+            }
+
+            if (patience.IsCancellationRequested) throw new TimeoutException($"It never came; last was {last}.");
             await Task.Yield();
         }
     }

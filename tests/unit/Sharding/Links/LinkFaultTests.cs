@@ -158,6 +158,29 @@ public sealed class LinkFaultTests
         await received.WaitAsync(Patience);
     }
 
+    /// <summary>A process that was stopped could not hear its peer: it does not take its own absence for the peer's.</summary>
+    [Theory, MemberData(nameof(Schemes))]
+    public async Task Receive_OwnProcessWasStopped_PeerIsNotSilent(string scheme)
+    {
+        var time = new ManualTime();
+        await using var pair = await LinkPair.OpenAsync(scheme, Strict, time);
+        time.Advance(10 * Strict.SilenceLimit);
+        for (var looks = 0; looks < 20; looks++) time.Advance(Strict.PulsePeriod / 2);
+        Assert.False(pair.Acceptor.Ended.IsCompleted);
+        Assert.False(pair.Dialer.Ended.IsCompleted);
+    }
+
+    /// <summary>However seldom this process runs, a dead peer is found after as many looks as the limit has pulses.</summary>
+    [Theory, MemberData(nameof(Schemes))]
+    public async Task Freeze_OwnProcessIsStoppedAgainAndAgain_EndsSilent(string scheme)
+    {
+        var time = new ManualTime();
+        await using var pair = await LinkPair.OpenAsync(scheme, Strict, time);
+        pair.Dialing.Freeze(_ => true);
+        for (var looks = 0; looks <= Strict.SilenceLimit / Strict.PulsePeriod + 1; looks++) time.Advance(10 * Strict.SilenceLimit);
+        Assert.Equal(LinkFailure.Silent, (await pair.Acceptor.Ended.WaitAsync(Patience))!.Failure);
+    }
+
     /// <summary>A sender gets no further ahead of the reader than its credits, and goes on with each frame that is read.</summary>
     [Theory, MemberData(nameof(Schemes))]
     public async Task Send_NobodyReads_StopsAtTheCredits(string scheme)

@@ -12,12 +12,10 @@ internal sealed class ShardSetup : IAsyncDisposable
 
     private readonly TemporaryFolder _folder = new();
 
-    private ShardSetup(int shards, TimeSpan silence)
+    private ShardSetup(int shards, LinkOptions options)
     {
-        var options = new LinkOptions { ClusterSecret = new byte[32], SilenceLimit = silence };
         Transports = [.. Enumerable.Range(0, shards + 1).Select(_ => new FaultyTransport(options, TimeProvider.System))];
     }
-
 
     /// <summary>Of each shard, and the engine's: as if each were in a process of its own.</summary>
     public FaultyTransport[] Transports { get; }
@@ -28,13 +26,16 @@ internal sealed class ShardSetup : IAsyncDisposable
 
     /// <param name="scheme">Of the links: memory or unix.</param>
     /// <param name="silence">After how long a silent peer is given up.</param>
-    public static async Task<ShardSetup> StartAsync(SimulatedModel model, string scheme, int stages, int ranks, TimeSpan? silence = null)
+    /// <param name="maxFrameBytes">Of the links; null for their default.</param>
+    /// <param name="time">What <see cref="ShardCluster.StepLimit"/> is measured by.</param>
+    public static async Task<ShardSetup> StartAsync(SimulatedModel model, string scheme, int stages, int ranks, TimeSpan? silence = null, int? maxFrameBytes = null, TimeProvider? time = null)
     {
-        var setup = new ShardSetup(stages * ranks, silence ?? LongSilence);
+        var options = new LinkOptions { ClusterSecret = new byte[32], SilenceLimit = silence ?? LongSilence };
+        var setup = new ShardSetup(stages * ranks, maxFrameBytes is { } bytes ? options with { MaxFrameBytes = bytes } : options);
         var name = Guid.NewGuid().ToString("N");
         setup.Cluster = await ShardCluster.StartAsync(
             model.Cut(stages, ranks), (slice, reducer) => new SimulatedShard(model, slice, stages, reducer), n => setup.Transports[n],
-            n => scheme == "memory" ? $"memory:{name}-{n}" : $"unix:{Path.Combine(setup._folder.Path, n.ToString())}");
+            n => scheme == "memory" ? $"memory:{name}-{n}" : $"unix:{Path.Combine(setup._folder.Path, n.ToString())}", time: time);
         return setup;
     }
 
