@@ -9,8 +9,18 @@ public class InferenceSession : IDisposable
     private nint _session;
 
     public InferenceSession(string modelPath, SessionOptions options)
+        : this(Open(modelPath, options))
     {
-        _session = Open(modelPath, options);
+    }
+
+    public InferenceSession(byte[] model, SessionOptions options)
+        : this(Open(model, options))
+    {
+    }
+
+    private InferenceSession(nint session)
+    {
+        _session = session;
         try
         {
             InputMetadata = Metadata(Entry.SessionGetInputCount, Entry.SessionGetInputName, Entry.SessionGetInputTypeInfo, out var inputs);
@@ -67,6 +77,19 @@ public class InferenceSession : IDisposable
         {
             OrtTable.Check(((delegate* unmanaged[Cdecl]<nint, byte*, nint, nint*, nint>)OrtTable.Of(Entry.CreateSession))(
                 OrtEnv.Instance().Handle, utf8, options.Handle, &session));
+        }
+
+        GC.KeepAlive(options);
+        return session;
+    }
+
+    private static unsafe nint Open(byte[] model, SessionOptions options)
+    {
+        nint session;
+        fixed (byte* bytes = model)
+        {
+            OrtTable.Check(((delegate* unmanaged[Cdecl]<nint, byte*, nuint, nint, nint*, nint>)OrtTable.Of(Entry.CreateSessionFromArray))(
+                OrtEnv.Instance().Handle, bytes, (nuint)model.Length, options.Handle, &session));
         }
 
         GC.KeepAlive(options);

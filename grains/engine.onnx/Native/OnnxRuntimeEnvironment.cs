@@ -20,6 +20,7 @@ internal static class OnnxRuntimeEnvironment
     public static SessionOptions CreateSessionOptions(int intraOpThreads, Execution.SessionOperators operators)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(intraOpThreads, 1);
+        Execution.OperatorDomain.EnsureKnown();
         var options = new SessionOptions
         {
             ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,

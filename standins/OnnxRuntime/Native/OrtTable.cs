@@ -12,6 +12,7 @@ internal enum Entry
     EnableTelemetryEvents = 5,
     DisableTelemetryEvents = 6,
     CreateSession = 7,
+    CreateSessionFromArray = 8,
     CreateSessionOptions = 10,
     SetOptimizedModelFilePath = 11,
     SetSessionExecutionMode = 13,
