@@ -1,5 +1,4 @@
 using Granary.Engine.Onnx.Graph;
-using Granary.Engine.Onnx.Native;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Granary.Engine.Onnx.Execution;
