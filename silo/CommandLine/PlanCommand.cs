@@ -52,8 +52,10 @@ internal static class PlanCommand
             result.GetValue(worker) is { Length: > 0 } described ? PlanWorkers.Parse(described, KindOf(result.GetValue(device)), out var _)! : [PlanWorkers.ThisMachine()],
             new PartitionRequest
             {
-                Stages = result.GetValue(stages) ?? 0, Ranks = TargetOf(result.GetValue(device)) == ModelTarget.Cpu ? result.GetValue(ranks) ?? 0 : 1,
-                ThreadsPerShard = result.GetValue(threads) ?? 0, KvTokens = result.GetValue(kvTokens) ?? 0,
+                Stages = result.GetValue(stages) ?? 0,
+                Ranks = TargetOf(result.GetValue(device)) == ModelTarget.Cpu ? result.GetValue(ranks) ?? 0 : 1,
+                ThreadsPerShard = result.GetValue(threads) ?? 0,
+                KvTokens = result.GetValue(kvTokens) ?? 0,
                 KvBlockTokens = OnnxExecutorOptions.DefaultKvBlockTokens(TargetOf(result.GetValue(device))),
             },
             result.GetValue(json))));

@@ -19,7 +19,8 @@ internal static class PlanWorkers
         var (cores, figures) = (Environment.ProcessorCount, DeviceProbe.Measure(Environment.ProcessorCount, TimeProvider.System));
         return Worker(Environment.MachineName, ExecutionProviders.Cpu, cores, Math.Max(0, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes - SiloBytes)) with
         {
-            FlopsPerSecond = figures.FlopsPerSecond, BytesPerSecond = figures.BytesPerSecond,
+            FlopsPerSecond = figures.FlopsPerSecond,
+            BytesPerSecond = figures.BytesPerSecond,
         };
     }
 

@@ -53,7 +53,14 @@ public sealed class GranaryOptionsTests
         (options.Cluster.Redis, options.Cluster.SiloName, options.Cluster.Host) = ("redis", "a/b", " ");
         options.Links = new LinksOptions
         {
-            Endpoint = "udp://x", Secret = "hush", SecretFile = "f", CertificateFile = "c", WireFormat = (WireFormat)9, Credits = 1, SilenceMilliseconds = 99, StepTimeoutSeconds = 0,
+            Endpoint = "udp://x",
+            Secret = "hush",
+            SecretFile = "f",
+            CertificateFile = "c",
+            WireFormat = (WireFormat)9,
+            Credits = 1,
+            SilenceMilliseconds = 99,
+            StepTimeoutSeconds = 0,
             ConnectSeconds = 0,
         };
 

@@ -35,7 +35,9 @@ public static class Slicing
             {
                 slices[(stage * ranks) + rank] = cut[rank] with
                 {
-                    Place = new ShardPlace(stage, rank), Stages = stages, Layers = new Slice(first, layersPerStage[stage]),
+                    Place = new ShardPlace(stage, rank),
+                    Stages = stages,
+                    Layers = new Slice(first, layersPerStage[stage]),
                 };
             }
         }

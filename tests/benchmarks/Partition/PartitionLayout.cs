@@ -36,7 +36,10 @@ internal sealed class PartitionLayout : IAsyncDisposable
     {
         var options = new OnnxExecutorOptions
         {
-            IntraOpThreads = threads, MaxSequencesPerStep = sequences, ContextLength = context, KvBlockCount = sequences * (context / BlockTokens + 1),
+            IntraOpThreads = threads,
+            MaxSequencesPerStep = sequences,
+            ContextLength = context,
+            KvBlockCount = sequences * (context / BlockTokens + 1),
         };
         var shards = model.Import(stages, ranks);
         var name = $"{stages}×{ranks}, {threads} thread{(threads > 1 ? "s" : "")} each";

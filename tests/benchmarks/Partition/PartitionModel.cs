@@ -16,7 +16,16 @@ internal sealed record PartitionModel(string Name, SyntheticShape Shape, WeightF
     /// <summary>The shape of TinyLlama 1.1B, in blocks of 4 bits.</summary>
     public static PartitionModel Billion { get; } = new("1b", new()
     {
-        Layers = 22, Hidden = 2048, Intermediate = 5632, Heads = 32, KvHeads = 4, HeadSize = 64, Vocabulary = 32_000, Context = 2048, Type = "BF16", Shards = 3,
+        Layers = 22,
+        Hidden = 2048,
+        Intermediate = 5632,
+        Heads = 32,
+        KvHeads = 4,
+        HeadSize = 64,
+        Vocabulary = 32_000,
+        Context = 2048,
+        Type = "BF16",
+        Shards = 3,
     }, WeightFormat.Int4);
 
     private static ModelCache Cache { get; } = new(Path.Combine(Path.GetTempPath(), "granary-benchmark"));
@@ -29,7 +38,14 @@ internal sealed record PartitionModel(string Name, SyntheticShape Shape, WeightF
         var options = new ImportOptions { Weights = Weights };
         var workers = Enumerable.Range(0, stages * ranks).Select(worker => new WorkerInventory
         {
-            Worker = $"{worker}/cpu", DeviceKind = "cpu", Silo = $"{worker}", Host = "here", FreeBytes = 64L << 30, FreeCores = 1, FlopsPerSecond = 50e9, BytesPerSecond = 30e9,
+            Worker = $"{worker}/cpu",
+            DeviceKind = "cpu",
+            Silo = $"{worker}",
+            Host = "here",
+            FreeBytes = 64L << 30,
+            FreeCores = 1,
+            FlopsPerSecond = 50e9,
+            BytesPerSecond = 30e9,
         });
         var result = PartitionPlanner.Plan(
             ModelShapes.Read(source, options), [.. workers], new PartitionRequest { Stages = stages, Ranks = ranks, ThreadsPerShard = 1, KvTokens = 1024 });

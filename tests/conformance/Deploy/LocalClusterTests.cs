@@ -118,7 +118,8 @@ public sealed class LocalClusterTests : IDisposable
         using var http = new HttpClient { BaseAddress = new Uri(url), Timeout = Bound };
         var question = new JsonObject
         {
-            ["model"] = "tiny-assistant", ["temperature"] = 0,
+            ["model"] = "tiny-assistant",
+            ["temperature"] = 0,
             ["messages"] = new JsonArray(new JsonObject { ["role"] = "user", ["content"] = "What is the capital of France?" }),
         };
         var answer = await http.PostAsJsonAsync("/v1/chat/completions", question, cancellationToken);

@@ -111,10 +111,13 @@ public sealed class EngineExactnessTests
         var random = new Random(3);
         var requests = Enumerable.Range(0, 12)
             .Select(i => EngineHarness.Request(EngineHarness.RandomPrompt(random, random.Next(1, 30)), 60, 1, (ulong)i)).ToArray();
-        await using var engine = InferenceEngine.Start(
-            new() { PrefixCaching = prefixCaching }, new SimulatedExecutor(new() { KvBlockCount = 14, StepsInFlight = depth }));
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new() { KvBlockCount = 14, StepsInFlight = depth }));
+        await using var engine = InferenceEngine.Start(new() { PrefixCaching = prefixCaching }, executor);
+        executor.Hold(); // Until all are there: the first would be done before the last comes.
+        var handles = requests.Select(engine.Submit).ToArray();
+        executor.Release();
 
-        var results = await Task.WhenAll(requests.Select(engine.Submit).ToArray().Select(handle => handle.ReadAll()));
+        var results = await Task.WhenAll(handles.Select(handle => handle.ReadAll()));
 
         Assert.True(engine.Load.Preemptions > 0, "The pool was not small enough to preempt anything.");
         for (var i = 0; i < requests.Length; i++) Assert.Equal(await EngineHarness.Alone(requests[i]), EngineHarness.Ids(results[i]));

@@ -46,8 +46,16 @@ internal static class KnownShapes
 
     private static ModelShape Shape(
         int layers, int hidden, int intermediate, int heads, int kvHeads, int headSize, int vocabulary, int context, bool tied = false, int bits = 32) => new()
-    {
-        LayerCount = layers, HiddenSize = hidden, IntermediateSize = intermediate, HeadCount = heads, KvHeadCount = kvHeads, HeadSize = headSize,
-        VocabularySize = vocabulary, ContextLength = context, TiedEmbeddings = tied, WeightBits = bits,
-    };
+        {
+            LayerCount = layers,
+            HiddenSize = hidden,
+            IntermediateSize = intermediate,
+            HeadCount = heads,
+            KvHeadCount = kvHeads,
+            HeadSize = headSize,
+            VocabularySize = vocabulary,
+            ContextLength = context,
+            TiedEmbeddings = tied,
+            WeightBits = bits,
+        };
 }

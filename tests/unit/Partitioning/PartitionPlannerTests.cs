@@ -105,7 +105,8 @@ public sealed class PartitionPlannerTests
         var random = new Random(7);
         var model = KnownShapes.Llama3Of405B with { ContextLength = 8192 };
         var workers = Enumerable.Range(0, 500).Select(i => Worker(
-            $"w{i:000}", $"host{i / 8}", (gibibytes * GiB) + random.NextInt64(GiB / 2), 1e10 * (1 + random.NextDouble()), 1e10 * (1 + random.NextDouble())) with { Zone = $"zone{i % 64 / 8}" }).ToArray();
+            $"w{i:000}", $"host{i / 8}", (gibibytes * GiB) + random.NextInt64(GiB / 2), 1e10 * (1 + random.NextDouble()), 1e10 * (1 + random.NextDouble())) with
+        { Zone = $"zone{i % 64 / 8}" }).ToArray();
         var request = new PartitionRequest { Stages = stages, Ranks = ranks, KvTokens = 2048, MaxTokensPerStep = 256, MaxLogitRows = 16 };
 
         var result = PartitionPlanner.Plan(model, workers, request);
@@ -211,7 +212,14 @@ public sealed class PartitionPlannerTests
 
     private static WorkerInventory Worker(string key, string host, long bytes, double flops = 0, double bandwidth = 0) => new()
     {
-        Worker = key, DeviceKind = "cpu", Silo = key, Host = host, FreeBytes = bytes, FreeCores = 1, FlopsPerSecond = flops, BytesPerSecond = bandwidth,
+        Worker = key,
+        DeviceKind = "cpu",
+        Silo = key,
+        Host = host,
+        FreeBytes = bytes,
+        FreeCores = 1,
+        FlopsPerSecond = flops,
+        BytesPerSecond = bandwidth,
     };
 
     private static string Host(WorkerInventory[] workers, ShardPlan shard) => workers.Single(worker => worker.Worker == shard.Worker).Host;

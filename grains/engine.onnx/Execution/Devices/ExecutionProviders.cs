@@ -17,7 +17,8 @@ public static class ExecutionProviders
 
     private static readonly Dictionary<string, (string Name, Action<SessionOptions, int> Append)> Known = new(StringComparer.Ordinal)
     {
-        [Cpu] = ("CPUExecutionProvider", (_, _) => { }),
+        [Cpu] = ("CPUExecutionProvider", (_, _) => { }
+        ),
         [Cuda] = ("CUDAExecutionProvider", (options, device) => options.AppendExecutionProvider_CUDA(device)),
         ["tensorrt"] = ("TensorrtExecutionProvider", (options, device) => options.AppendExecutionProvider_Tensorrt(device)),
         ["openvino"] = ("OpenVINOExecutionProvider", (options, _) => options.AppendExecutionProvider_OpenVINO()),

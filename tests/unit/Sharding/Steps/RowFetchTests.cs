@@ -182,8 +182,18 @@ public sealed class RowFetchTests
     /// <summary>A new sequence of as many tokens as rows, all of whose rows are wanted as summaries.</summary>
     private static StepPlan Plan(int rows) => new()
     {
-        Step = HeldStep, TokenCount = rows, SequenceCount = 1, BlockTableWidth = 1, HiddenCount = rows, LogitCount = rows,
-        TokenIds = [.. Enumerable.Range(100, rows)], CumulativeSequenceLengths = [0, rows], PastLengths = [0], BlockTable = [3],
-        HiddenRows = [.. Enumerable.Range(0, rows)], LogitRows = [.. Enumerable.Range(0, rows)], RowTemperatures = [.. Enumerable.Repeat(0.9f, rows)],
+        Step = HeldStep,
+        TokenCount = rows,
+        SequenceCount = 1,
+        BlockTableWidth = 1,
+        HiddenCount = rows,
+        LogitCount = rows,
+        TokenIds = [.. Enumerable.Range(100, rows)],
+        CumulativeSequenceLengths = [0, rows],
+        PastLengths = [0],
+        BlockTable = [3],
+        HiddenRows = [.. Enumerable.Range(0, rows)],
+        LogitRows = [.. Enumerable.Range(0, rows)],
+        RowTemperatures = [.. Enumerable.Repeat(0.9f, rows)],
     };
 }

@@ -141,8 +141,18 @@ public sealed class RowSummaryTests
     /// <summary>Two new sequences of two tokens, all of whose rows are wanted.</summary>
     private static StepPlan Plan(int step) => new()
     {
-        Step = step, TokenCount = Rows, SequenceCount = 2, BlockTableWidth = 1, HiddenCount = Rows, LogitCount = Rows, TokenIds = [step, 7, 4000 + step, 9],
-        CumulativeSequenceLengths = [0, 2, 4], PastLengths = [0, 0], BlockTable = [2 * step, 2 * step + 1], HiddenRows = [0, 1, 2, 3], LogitRows = [0, 1, 2, 3],
+        Step = step,
+        TokenCount = Rows,
+        SequenceCount = 2,
+        BlockTableWidth = 1,
+        HiddenCount = Rows,
+        LogitCount = Rows,
+        TokenIds = [step, 7, 4000 + step, 9],
+        CumulativeSequenceLengths = [0, 2, 4],
+        PastLengths = [0, 0],
+        BlockTable = [2 * step, 2 * step + 1],
+        HiddenRows = [0, 1, 2, 3],
+        LogitRows = [0, 1, 2, 3],
         RowTemperatures = Wanted,
     };
 }

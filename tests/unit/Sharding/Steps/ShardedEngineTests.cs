@@ -137,8 +137,19 @@ public sealed class ShardedEngineTests
 
     private static StepPlan OneToken(int step) => new()
     {
-        Step = step, TokenCount = 1, SequenceCount = 1, BlockTableWidth = 1, HiddenCount = 1, LogitCount = 1, TokenIds = [step],
-        CumulativeSequenceLengths = [0, 1], PastLengths = [0], BlockTable = [step], HiddenRows = [0], LogitRows = [0], RowTemperatures = [RowWants.Whole],
+        Step = step,
+        TokenCount = 1,
+        SequenceCount = 1,
+        BlockTableWidth = 1,
+        HiddenCount = 1,
+        LogitCount = 1,
+        TokenIds = [step],
+        CumulativeSequenceLengths = [0, 1],
+        PastLengths = [0],
+        BlockTable = [step],
+        HiddenRows = [0],
+        LogitRows = [0],
+        RowTemperatures = [RowWants.Whole],
     };
 
     private static EngineRequest[] RandomRequests(Random random, int count) =>

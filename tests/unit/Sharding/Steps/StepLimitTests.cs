@@ -80,7 +80,18 @@ public sealed class StepLimitTests
 
     private static StepPlan Plan(int step) => new()
     {
-        Step = step, TokenCount = 1, SequenceCount = 1, BlockTableWidth = 1, HiddenCount = 1, LogitCount = 1, TokenIds = [step],
-        CumulativeSequenceLengths = [0, 1], PastLengths = [0], BlockTable = [step], HiddenRows = [0], LogitRows = [0], RowTemperatures = [0.7f],
+        Step = step,
+        TokenCount = 1,
+        SequenceCount = 1,
+        BlockTableWidth = 1,
+        HiddenCount = 1,
+        LogitCount = 1,
+        TokenIds = [step],
+        CumulativeSequenceLengths = [0, 1],
+        PastLengths = [0],
+        BlockTable = [step],
+        HiddenRows = [0],
+        LogitRows = [0],
+        RowTemperatures = [0.7f],
     };
 }

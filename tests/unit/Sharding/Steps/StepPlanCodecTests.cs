@@ -110,8 +110,19 @@ public sealed class StepPlanCodecTests
 
     private static StepPlan Decode(long step, int past, int blocks) => new()
     {
-        Step = step, TokenCount = 1, SequenceCount = 1, BlockTableWidth = blocks, HiddenCount = 1, LogitCount = 1, TokenIds = [3],
-        CumulativeSequenceLengths = [0, 1], PastLengths = [past], BlockTable = [.. Enumerable.Range(7, blocks)], HiddenRows = [0], LogitRows = [0], RowTemperatures = [RowWants.Whole],
+        Step = step,
+        TokenCount = 1,
+        SequenceCount = 1,
+        BlockTableWidth = blocks,
+        HiddenCount = 1,
+        LogitCount = 1,
+        TokenIds = [3],
+        CumulativeSequenceLengths = [0, 1],
+        PastLengths = [past],
+        BlockTable = [.. Enumerable.Range(7, blocks)],
+        HiddenRows = [0],
+        LogitRows = [0],
+        RowTemperatures = [RowWants.Whole],
     };
 
     private static void AssertEqual(StepPlan expected, StepPlan actual)
