@@ -102,7 +102,7 @@ internal sealed partial class ModelDeployment(
     private DeploymentSpec Spec()
     {
         var settings = options.Value;
-        return new(settings.Replicas, settings.IsWhole ? [silo.WorkerKey] : [], place.Group.Threads, settings.KvBlocks, settings.Stages, settings.PlannedRanks);
+        return new(settings.Replicas, settings.IsWhole ? silo.WorkerKeys : [], place.Group.Threads, settings.KvBlocks, settings.Stages, settings.PlannedRanks);
     }
 
     /// <summary>Looks now and then whether the cluster still knows what it is to serve.</summary>

@@ -55,7 +55,7 @@ internal sealed class SiloGroup : IDisposable
             if (!_options.Device.IsCpu) return 1; // The device as a whole.
             if (_options.Threads > 0) return _options.Threads;
             var replicas = Math.Max(1, _options.Replicas);
-            if (_options.IsWhole || !LinkSettings.IsAlone(_options)) return Math.Max(1, CoresOf(0) / replicas); // In a cluster one shard a silo is the rule.
+            if (_options.IsWhole || !LinkSettings.IsAlone(_options)) return Math.Max(1, CoresOf(Count - 1) / ((replicas + Count - 1) / Count)); // In a cluster one shard a silo is the rule.
             var shards = Math.Max(1, _options.Stages) * Math.Max(1, _options.Ranks) * replicas;
             var all = Enumerable.Range(0, Count).Select(CoresOf).ToArray();
             return Math.Clamp(all.Sum() / shards, 1, all.Min());

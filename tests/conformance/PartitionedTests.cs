@@ -50,6 +50,17 @@ public sealed class PartitionedTests
         Assert.Equal(Silos - 1, (await TopologyAsync(silo))["workers"]!.AsArray().Count);
     }
 
+    [Fact]
+    public async Task WholeReplicas_OneForEachSilo()
+    {
+        await using var silo = await RunningSilo.StartAsync(new() { ["Granary:Silos"] = "2", ["Granary:Replicas"] = "2", ["Granary:Cores"] = "2" });
+
+        Assert.NotEmpty(await AskAsync(silo, "What is the capital of France?"));
+        await Poll.UntilAsync(
+            async () => (await TopologyAsync(silo))["workers"]!.AsArray() is { Count: 2 } workers && workers.All(worker => worker!["replicas"]!.AsArray().Count == 1),
+            "each silo has a replica");
+    }
+
     private static Task<RunningSilo> StartAsync(int stages, int ranks) => RunningSilo.StartAsync(new()
     {
         ["Granary:Silos"] = $"{Silos}",
