@@ -12,8 +12,7 @@ internal static class ImportCommand
     {
         var source = new Argument<string>("DIR") { Description = "A Hugging Face folder: config.json, *.safetensors, tokenizer.json." };
         var output = new Argument<string>("OUT") { Description = "The folder to make." };
-        var quantize = new Option<string?>("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
-        quantize.AcceptOnlyFromAmong("float32", "int8", "int4");
+        var quantize = ModelOptions.Quantize();
         var target = new Option<string?>("--target") { Description = "What it is for: cpu (default), cuda-float16 or cuda-bfloat16.", HelpName = "TARGET" };
         target.AcceptOnlyFromAmong("cpu", "cuda-float16", "cuda-bfloat16");
         var command = new Command("import", "Turns a Hugging Face folder into the form that engines load.") { source, output, quantize, target };
@@ -21,7 +20,7 @@ internal static class ImportCommand
             result.GetRequiredValue(source), result.GetRequiredValue(output),
             new ImportOptions
             {
-                Weights = result.GetValue(quantize) is { } format ? Enum.Parse<WeightFormat>(format, ignoreCase: true) : WeightFormat.Float32,
+                Weights = ModelOptions.WeightsOf(result.GetValue(quantize)),
                 Target = result.GetValue(target) is { } device ? Enum.Parse<ModelTarget>(device.Replace("-", "", StringComparison.Ordinal), ignoreCase: true) : ModelTarget.Cpu,
             })));
         return command;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Granary.Engine.Onnx.Execution;
+using Granary.Engine.Onnx.Import;
 using Granary.Silo.Hosting;
 
 namespace Granary.Silo.CommandLine;
@@ -21,12 +22,10 @@ internal sealed class ModelOptions
     private readonly Option<int?> _silos = Integer("--silos", "Silos in this process, a cluster of their own. Default: 1.", 1, 16);
     private readonly Option<string?> _device = Device("Device to compute with: cpu (default), or what the installed ONNX Runtime has of cuda, tensorrt, openvino and migraphx; with its number where there are several.");
     private readonly Option<int?> _threads = Integer("--threads", "Cores of each replica's engine, or of each of its shards. Default: the machine's, divided by them.", 1, 1024);
-    private readonly Option<string?> _quantize = new("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
+    private readonly Option<string?> _quantize = Quantize();
     private readonly Option<int?> _context = Integer("--context", "Most tokens of prompt and answer together. Default: the model's own.", 16, 1 << 20);
     private readonly Option<int?> _kvBlocks = Integer("--kv-blocks", "KV blocks of each replica. Default: from the memory there is.", 1, 1 << 24);
     private readonly Option<string?> _cache = new("--cache") { Description = "Where imported models are kept.", HelpName = "DIR" };
-
-    public ModelOptions() => _quantize.AcceptOnlyFromAmong("float32", "int8", "int4");
 
     public void AddTo(Command command)
     {
@@ -73,6 +72,17 @@ internal sealed class ModelOptions
         });
         return option;
     }
+
+    /// <summary>How weights are stored.</summary>
+    public static Option<string?> Quantize()
+    {
+        var option = new Option<string?>("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
+        option.AcceptOnlyFromAmong("float32", "int8", "int4");
+        return option;
+    }
+
+    /// <summary>What <see cref="Quantize"/> was given.</summary>
+    public static WeightFormat WeightsOf(string? format) => format is null ? WeightFormat.Float32 : Enum.Parse<WeightFormat>(format, ignoreCase: true);
 
     /// <summary>A provider's name, and a number behind a colon.</summary>
     public static Option<string?> Device(string description)

@@ -18,8 +18,7 @@ internal static class PlanCommand
         var threads = ModelOptions.Integer("--threads", "Cores of each shard. Default: those of the smallest worker.", 1, 1024);
         var kvTokens = ModelOptions.Integer("--kv-tokens", "Tokens of the KV cache. Default: from the memory there is.", 1, 1 << 28);
         var context = ModelOptions.Integer("--context", "Most tokens of prompt and answer together. Default: the model's own.", 16, 1 << 20);
-        var quantize = new Option<string?>("--quantize") { Description = "Weights as float32 (default), int8 or int4.", HelpName = "FORMAT" };
-        quantize.AcceptOnlyFromAmong("float32", "int8", "int4");
+        var quantize = ModelOptions.Quantize();
         var device = ModelOptions.Device("Kind of device that the workers are; what is not a cpu needs --worker. Default: cpu.");
         var worker = new Option<string[]>("--worker")
         {
@@ -45,7 +44,7 @@ internal static class PlanCommand
             result.GetRequiredValue(model),
             new ImportOptions
             {
-                Weights = result.GetValue(quantize) is { } format ? Enum.Parse<WeightFormat>(format, ignoreCase: true) : WeightFormat.Float32,
+                Weights = ModelOptions.WeightsOf(result.GetValue(quantize)),
                 ContextLength = result.GetValue(context) ?? 0,
                 Target = TargetOf(result.GetValue(device)),
             },

@@ -1,5 +1,6 @@
 using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
+using Granary.Grains.Placement;
 using Microsoft.Extensions.Options;
 using Orleans;
 using Orleans.Placement;
@@ -65,7 +66,7 @@ internal sealed class InventoryGrain(IClusterMembershipService membership, IOpti
     }
 
     private HashSet<string> ActiveSilos() =>
-        membership.CurrentSnapshot.Members.Values.Where(member => member.Status == SiloStatus.Active).Select(member => member.Name).ToHashSet(StringComparer.Ordinal);
+        membership.CurrentSnapshot.ActiveSilos().ToHashSet(StringComparer.Ordinal);
 
     private void ForgetExpired()
     {

@@ -187,40 +187,18 @@ public sealed partial class EngineHost(
         if (loaded.Shards is not null) await loaded.Shards.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>The place of one replica: one load and the life that follows from it.</summary>
-    [SuppressMessage("Design", "CA1001", Justification = "Sources without timers hold nothing to dispose, and a late End must not throw.")]
-    private sealed class Slot(long epoch)
+    /// <summary>The place of one replica.</summary>
+    [SuppressMessage("Design", "CA1001", Justification = "As the base's.")]
+    private sealed class Slot(long epoch) : HostSlot<HostedReplica>
     {
-        private readonly CancellationTokenSource _end = new();
         private readonly CancellationTokenSource _hurry = new();
-        private readonly TaskCompletionSource _endAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly TaskCompletionSource _retired = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public long Epoch => epoch;
 
-        public Task<HostedReplica> Loading { get; set; } = null!; // Set under the lock that makes the slot visible.
-
-        public bool Ending => _end.IsCancellationRequested;
-
-        public CancellationToken EndAsked => _end.Token;
-
-        public Task EndAskedTask => _endAsked.Task;
-
         public CancellationToken Hurried => _hurry.Token;
-
-        /// <summary>Completes when the slot is out of the table and its memory is back.</summary>
-        public Task Retired => _retired.Task;
 
         public HostedReplica? Living => Loading.IsCompletedSuccessfully && !Loading.Result.Ended.IsCompleted ? Loading.Result : null;
 
-        public void End()
-        {
-            _end.Cancel();
-            _endAsked.TrySetResult();
-        }
-
         public void Hurry() => _hurry.Cancel();
-
-        public void Retire() => _retired.TrySetResult();
     }
 }

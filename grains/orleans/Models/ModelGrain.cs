@@ -4,6 +4,7 @@ using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
+using Granary.Grains.Placement;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans;
@@ -334,7 +335,7 @@ internal sealed partial class ModelGrain(
     }
 
     private static HashSet<string> ActiveSilos(ClusterMembershipSnapshot snapshot) =>
-        snapshot.Members.Values.Where(member => member.Status == SiloStatus.Active).Select(member => member.Name).ToHashSet(StringComparer.Ordinal);
+        snapshot.ActiveSilos().ToHashSet(StringComparer.Ordinal);
 
     private static string SiloOf(string worker) => GrainKeys.SiloOf(worker).ToString();
 }

@@ -36,5 +36,5 @@ internal sealed class HomeDirector(IClusterMembershipService membership) : IPlac
     }
 
     private IEnumerable<string> ActiveNames() =>
-        membership.CurrentSnapshot.Members.Values.Where(member => member.Status == SiloStatus.Active).Select(member => member.Name).Order(StringComparer.Ordinal);
+        membership.CurrentSnapshot.ActiveSilos().Order(StringComparer.Ordinal);
 }

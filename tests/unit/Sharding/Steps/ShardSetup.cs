@@ -1,3 +1,4 @@
+using Granary.Engine.Execution;
 using Granary.Sharding.Links;
 using Granary.Tests.Support;
 using Granary.Tests.Unit.Engine;
@@ -38,6 +39,25 @@ internal sealed class ShardSetup : IAsyncDisposable
             n => scheme == "memory" ? $"memory:{name}-{n}" : $"unix:{Path.Combine(setup._folder.Path, n.ToString())}", time: time);
         return setup;
     }
+
+    /// <summary>A step that begins a sequence of one token, named as the step is, in the block of that number.</summary>
+    /// <param name="want">Of its row of logits.</param>
+    public static StepPlan OneToken(int step, float want) => new()
+    {
+        Step = step,
+        TokenCount = 1,
+        SequenceCount = 1,
+        BlockTableWidth = 1,
+        HiddenCount = 1,
+        LogitCount = 1,
+        TokenIds = [step],
+        CumulativeSequenceLengths = [0, 1],
+        PastLengths = [0],
+        BlockTable = [step],
+        HiddenRows = [0],
+        LogitRows = [0],
+        RowTemperatures = [want],
+    };
 
     /// <summary>That nothing of the replica is left: threads, links and executors; each executor disposed by its shard's own thread.</summary>
     public async Task AssertGone()

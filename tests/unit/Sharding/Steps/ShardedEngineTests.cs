@@ -124,33 +124,16 @@ public sealed class ShardedEngineTests
             };
         }
 
-        for (var step = 1; step <= stages; step++) executor.Begin(OneToken(step));
-        Assert.Throws<InvalidOperationException>(() => executor.Begin(OneToken(stages + 1)));
+        for (var step = 1; step <= stages; step++) executor.Begin(ShardSetup.OneToken(step, RowWants.Whole));
+        Assert.Throws<InvalidOperationException>(() => executor.Begin(ShardSetup.OneToken(stages + 1, RowWants.Whole)));
 
         using var alone = new ShardAlone(new SimulatedShard(Model, Model.Cut(1, 1)[0], 1, null));
         for (var step = 1; step <= stages; step++)
         {
-            alone.Begin(OneToken(step));
+            alone.Begin(ShardSetup.OneToken(step, RowWants.Whole));
             Assert.Equal(alone.End().Logits(0).ToArray(), executor.End().Logits(0).ToArray());
         }
     }
-
-    private static StepPlan OneToken(int step) => new()
-    {
-        Step = step,
-        TokenCount = 1,
-        SequenceCount = 1,
-        BlockTableWidth = 1,
-        HiddenCount = 1,
-        LogitCount = 1,
-        TokenIds = [step],
-        CumulativeSequenceLengths = [0, 1],
-        PastLengths = [0],
-        BlockTable = [step],
-        HiddenRows = [0],
-        LogitRows = [0],
-        RowTemperatures = [RowWants.Whole],
-    };
 
     private static EngineRequest[] RandomRequests(Random random, int count) =>
         [.. Enumerable.Range(0, count).Select(i => EngineHarness.Request(

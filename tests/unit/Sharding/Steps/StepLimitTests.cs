@@ -22,7 +22,7 @@ public sealed class StepLimitTests
         using var held = new ManualResetEventSlim();
         setup.Shards.First().BeforeStep = _ => held.Wait();
         var executor = setup.Cluster.Executor;
-        executor.Begin(Plan(1));
+        executor.Begin(ShardSetup.OneToken(1, 0.7f));
         var ending = TensorLinkTests.Run(() => executor.End());
 
         await time.ArmedFor(ShardCluster.StepLimit).WaitAsync(EngineHarness.Patience);
@@ -34,7 +34,7 @@ public sealed class StepLimitTests
         var late = string.Join(", ", Enumerable.Range(0, ranks).Select(rank => $"{stages - 1}.{rank}"));
         Assert.Equal($"Step 1 was lost: of the last stage, shards {late} have not answered within 300 s.", error.Message);
         await Assert.ThrowsAsync<StepFailedException>(() => executor.Lost);
-        Assert.Throws<StepFailedException>(() => executor.Begin(Plan(2)));
+        Assert.Throws<StepFailedException>(() => executor.Begin(ShardSetup.OneToken(2, 0.7f)));
         held.Set();
         await setup.AssertGone();
         Assert.Equal(0, time.ActiveTimers);
@@ -46,7 +46,7 @@ public sealed class StepLimitTests
         var time = new ManualTime();
         await using var setup = await ShardSetup.StartAsync(Model, "memory", 1, 2, time: time);
         var executor = setup.Cluster.Executor;
-        executor.Begin(Plan(1));
+        executor.Begin(ShardSetup.OneToken(1, 0.7f));
         var output = executor.End();
         setup.Transports[1].Freeze(link => link.Purpose == LinkPurpose.Control);
 
@@ -73,25 +73,8 @@ public sealed class StepLimitTests
 
         for (var step = 1; step <= 5; step++)
         {
-            executor.Begin(Plan(step));
+            executor.Begin(ShardSetup.OneToken(step, 0.7f));
             Assert.Equal(5000, executor.End().Logits(0).Length);
         }
     }
-
-    private static StepPlan Plan(int step) => new()
-    {
-        Step = step,
-        TokenCount = 1,
-        SequenceCount = 1,
-        BlockTableWidth = 1,
-        HiddenCount = 1,
-        LogitCount = 1,
-        TokenIds = [step],
-        CumulativeSequenceLengths = [0, 1],
-        PastLengths = [0],
-        BlockTable = [step],
-        HiddenRows = [0],
-        LogitRows = [0],
-        RowTemperatures = [0.7f],
-    };
 }
