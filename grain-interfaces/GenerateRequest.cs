@@ -50,4 +50,13 @@ public sealed record GenerateRequest
     /// <remarks>The whole prompt is computed for it: nothing is taken from the cache. It is what lets <see cref="SamplingOptions.MaxTokens"/> be 0.</remarks>
     [Id(9)]
     public int? PromptLogprobs { get; init; }
+
+    /// <summary>Ids at the end of <see cref="PromptTokenIds"/> that this choice generated in an earlier life: it goes on behind them as if nothing had happened.</summary>
+    /// <remarks>They count as output for penalties, positions of draws, indices and limits. 0 for a request that begins.</remarks>
+    [Id(10)]
+    public int ReplayedTokens { get; init; }
+
+    /// <summary>A replica failed in a step of this choice: it is computed in steps of its own until it has passed that place, so that nobody else can be lost with it.</summary>
+    [Id(11)]
+    public bool IsSuspect { get; init; }
 }

@@ -17,6 +17,9 @@ public static class GrainKeys
     public static string Shard(string worker, string replicaId, int stage, int rank) =>
         $"{worker}/{ReplicaName(replicaId)}/{stage}.{rank}";
 
+    /// <summary><c>silo/model</c>: the router of one silo's gateway. Without a silo, the one that clients outside of the silos share.</summary>
+    public static string Router(string? silo, string model) => $"{silo}/{model}";
+
     /// <summary>The silo that a key names.</summary>
     public static ReadOnlySpan<char> SiloOf(ReadOnlySpan<char> key) => key.IndexOf('/') is > 0 and var end ? key[..end] : key;
 

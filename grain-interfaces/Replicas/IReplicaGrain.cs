@@ -61,4 +61,11 @@ public interface IReplicaGrain : IGrainWithStringKey
     /// <exception cref="Errors.ModelNotReadyException">No engine of this replica lives here.</exception>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("load")]
     Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Waits for news of the replica's load and cache, at most <see cref="ReplicaWatch.Heartbeat"/>, and tells them.</summary>
+    /// <param name="epoch">The life that is watched.</param>
+    /// <param name="nextEvent">Number of the first event of its cache that the caller does not know; 0 for one that knows nothing.</param>
+    /// <exception cref="Errors.EpochMismatchException">The replica is in another life, or in none.</exception>
+    [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("watch")]
+    Task<ReplicaNews> WatchAsync(long epoch, long nextEvent, CancellationToken cancellationToken = default);
 }

@@ -39,4 +39,24 @@ public sealed record ReplicaLoad
     /// <summary>Smoothed seconds per step that only decodes, 0 until measured.</summary>
     [Id(8)]
     public double SecondsPerDecodeStep { get; init; }
+
+    /// <summary>What each token before a prefill token adds to <see cref="SecondsPerPrefillToken"/>, so that a prompt's cost grows with its context; 0 until measured.</summary>
+    [Id(9)]
+    public double SecondsPerPrefillContext { get; init; }
+
+    /// <summary>Seconds that <see cref="PendingPrefillTokens"/> will take at these speeds, each at its own context.</summary>
+    [Id(10)]
+    public double PendingPrefillSeconds { get; init; }
+
+    /// <summary>The longest of the recent steps; 0 before the first.</summary>
+    [Id(11)]
+    public double LongestStepSeconds { get; init; }
+
+    /// <summary>How long the oldest step in flight has been running; 0 where none is. Far beyond <see cref="LongestStepSeconds"/> the device hangs.</summary>
+    [Id(12)]
+    public double StepAgeSeconds { get; init; }
+
+    /// <summary>It takes nothing new and will end.</summary>
+    [Id(13)]
+    public bool IsDraining { get; init; }
 }

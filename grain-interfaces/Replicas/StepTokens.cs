@@ -35,6 +35,18 @@ public sealed record StepTokens
     /// <summary>The life is over and nothing follows: the reader is forgotten.</summary>
     [Id(5)]
     public bool IsLast { get; init; }
+
+    /// <summary>Steps that this life has ended so far: progress, and so the only health that counts.</summary>
+    [Id(6)]
+    public long Steps { get; init; }
+
+    /// <summary>The longest of the recent steps; 0 before the first. It says how long a step may take before it is suspect.</summary>
+    [Id(7)]
+    public double StepSeconds { get; init; }
+
+    /// <summary>The replica takes nothing new and will end: who has somewhere else to go on had better go. Its sequences run until then.</summary>
+    [Id(8)]
+    public bool IsDraining { get; init; }
 }
 
 /// <summary>What few tokens have: the first of a sequence, the last, and all where log-probabilities were asked for.</summary>
@@ -63,6 +75,10 @@ public readonly record struct TokenDetail
     /// <summary>Why the engine gave the sequence up; its last entry, without a token.</summary>
     [Id(5)]
     public string? Failure { get; init; }
+
+    /// <summary>With <see cref="Failure"/>: the sequence had a part in the step that failed, and may be its cause.</summary>
+    [Id(6)]
+    public bool WasInFailedStep { get; init; }
 }
 
 /// <summary>How far a sequence may go on: its reader takes tokens below <paramref name="Limit"/>. Limits only grow; an older one is ignored.</summary>
@@ -77,8 +93,12 @@ public readonly record struct TokenCredit([property: Id(0)] long Slot, [property
 /// <summary>How replica and reader know that the other is there.</summary>
 public static class ReaderLease
 {
-    /// <summary>Longest wait of a take; then it is answered without tokens.</summary>
+    /// <summary>Longest wait of a take of a reader without sequences; then it is answered without tokens.</summary>
     public static readonly TimeSpan Heartbeat = TimeSpan.FromSeconds(4);
+
+    /// <summary>The same of a reader that has sequences: it sees the replica's steps advance, or not.</summary>
+    /// <value>200 ms: a replica that is lost in silence is missed well within a second; five empty messages a second cost nothing.</value>
+    public static readonly TimeSpan BusyHeartbeat = TimeSpan.FromMilliseconds(200);
 
     /// <summary>A reader that takes nothing for so long is forgotten, and its sequences are cancelled.</summary>
     public static readonly TimeSpan Silence = TimeSpan.FromSeconds(10);

@@ -28,6 +28,22 @@ public sealed record RouteRequest
     /// <summary>Requests of one group go to one replica as long as it takes them (<see cref="GenerateRequest.Group"/>); null for none.</summary>
     [Id(5)]
     public string? Group { get; init; }
+
+    /// <summary>Those of <see cref="Excluded"/> that were lost and did not just refuse: nobody is sent there before they have answered again.</summary>
+    [Id(6)]
+    public ReplicaLife[] Lost { get; init; } = [];
+
+    /// <summary>Names of the prompt's full blocks of <see cref="BlockTokens"/> in order (<see cref="PromptBlocks.Of"/>): what replicas may have in their caches.</summary>
+    [Id(7)]
+    public ulong[] Blocks { get; init; } = [];
+
+    /// <summary>Tokens of a block. Replicas with blocks of another size count as having nothing; a ticket tells theirs.</summary>
+    [Id(8)]
+    public int BlockTokens { get; init; } = PromptBlocks.DefaultTokens;
+
+    /// <summary>Names the whole prompt (<see cref="PromptBlocks.Fingerprint"/>): a request that ended replicas is known by it.</summary>
+    [Id(9)]
+    public ulong Fingerprint { get; init; }
 }
 
 /// <summary>One life of one replica.</summary>
@@ -48,6 +64,14 @@ public sealed record Ticket
     /// <summary>Predicted seconds until the request's first token.</summary>
     [Id(2)]
     public double PredictedWaitSeconds { get; init; }
+
+    /// <summary>Leading prompt tokens that the replica is expected to have in its cache.</summary>
+    [Id(3)]
+    public int ExpectedCachedTokens { get; init; }
+
+    /// <summary>Tokens of the replica's blocks: the next request names its blocks in that size.</summary>
+    [Id(4)]
+    public int BlockTokens { get; init; } = PromptBlocks.DefaultTokens;
 }
 
 /// <summary>A replica that can be routed to.</summary>
@@ -64,6 +88,10 @@ public sealed record ReplicaDescriptor
     /// <summary>Most tokens of prompt and answer together.</summary>
     [Id(2)]
     public required int ContextLength { get; init; }
+
+    /// <summary>Tokens of a KV block.</summary>
+    [Id(3)]
+    public int BlockTokens { get; init; } = PromptBlocks.DefaultTokens;
 }
 
 /// <summary>The router's view of its replicas.</summary>

@@ -8,7 +8,7 @@ namespace Granary.Engine.Kv;
 /// <summary>Names a full block by everything that its keys and values depend on: the cache salt and all tokens up to its end.</summary>
 /// <remarks>
 /// The first 128 bits of SHA-256 over (name of the block before, tokens): the same on every machine, and not to be forged by a caller
-/// who may choose tokens. A hit is still compared token by token (<see cref="PrefixIndex"/>).
+/// who may choose tokens. A hit is still compared token by token (<c>PrefixIndex</c>).
 /// </remarks>
 internal static class BlockHash
 {

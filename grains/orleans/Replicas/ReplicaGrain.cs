@@ -97,6 +97,9 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
         return Task.FromResult(ReplicaMapping.ToLoad(replica));
     }
 
+    public Task<ReplicaNews> WatchAsync(long epoch, long nextEvent, CancellationToken cancellationToken = default) =>
+        Task.FromResult(new ReplicaNews(ReplicaMapping.ToLoad(RequireLife(epoch)), new KvEvents { First = 0, Next = 0, IsSnapshot = true }));
+
     private HostedReplica RequireLife(long epoch)
     {
         var replica = engines.Find(ReplicaId);

@@ -18,6 +18,7 @@ internal static class ReplicaMapping
         Choice = request.Choice,
         CacheSalt = request.CacheSalt,
         PromptLogprobs = request.PromptLogprobs,
+        ReplayedTokens = request.ReplayedTokens,
         Deadline = request.Deadline,
     };
 

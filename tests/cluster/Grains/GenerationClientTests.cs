@@ -342,6 +342,8 @@ public sealed class GenerationClientTests
             }
 
             public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
+            public Task<ReplicaNews> WatchAsync(long epoch, long nextEvent, CancellationToken cancellationToken = default) => throw new NotSupportedException();
         }
 
         /// <summary>Stands for <see cref="IGrainFactory"/>, of which only one overload is called.</summary>
