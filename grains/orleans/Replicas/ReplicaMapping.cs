@@ -19,6 +19,7 @@ internal static class ReplicaMapping
         CacheSalt = request.CacheSalt,
         PromptLogprobs = request.PromptLogprobs,
         ReplayedTokens = request.ReplayedTokens,
+        Alone = request.IsSuspect,
         Deadline = request.Deadline,
     };
 
