@@ -12,7 +12,7 @@ internal sealed partial class Booking(Ticket ticket, IRouterGrain router, ILogge
     {
         try
         {
-            await router.ReleaseAsync(ticket.BookingId, CancellationToken.None);
+            await router.ReleaseAsync(ticket.BookingId, cancellationToken: CancellationToken.None);
         }
         catch (Exception exception)
         {
