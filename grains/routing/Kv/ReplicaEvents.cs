@@ -11,6 +11,9 @@ public sealed class ReplicaEvents(KvIndex index)
     /// <summary>The life's number in the index.</summary>
     public int Replica { get; } = index.Add();
 
+    /// <summary>Blocks that it has, those in several tiers counted in each.</summary>
+    public long Blocks { get; private set; }
+
     /// <summary>Whether events are missing, so that only all of them or a snapshot will do.</summary>
     public bool HasGap { get; private set; }
 
@@ -22,7 +25,13 @@ public sealed class ReplicaEvents(KvIndex index)
     {
         if (events.IsSnapshot)
         {
-            if (events.Next < _next) return false; // It was overtaken.
+            if (events.Next >= 0 && events.Next < _next) return false; // It was overtaken.
+            index.Apply(Replica, events);
+            Blocks = 0;
+        }
+        else if (events.First < 0)
+        {
+            if (events.First != _next) return false; // A page of a snapshot that is not being read.
             index.Apply(Replica, events);
         }
         else
@@ -35,6 +44,14 @@ public sealed class ReplicaEvents(KvIndex index)
             }
 
             index.Apply(Replica, events, (int)(_next - events.First));
+        }
+
+        var skip = events.IsSnapshot || events.First < 0 ? 0 : _next - events.First;
+        foreach (var run in events.Runs)
+        {
+            var taken = run.Count - Math.Min(run.Count, skip);
+            skip -= run.Count - taken;
+            Blocks += run.IsStored ? taken : -taken;
         }
 
         (HasGap, _next) = (false, events.Next);
