@@ -46,7 +46,8 @@ internal static class GranaryHost
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
         ConfigureGrains(builder.Services, silo);
-        builder.Services.AddGranaryGeneration();
+        builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival"));
+        builder.Services.AddGranaryGeneration(services => services.GetRequiredService<SiloIdentity>().Name);
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();
         builder.Services.AddSingleton<ModelCatalog>();
