@@ -27,6 +27,8 @@ internal static class GranaryHost
         builder.Services.AddOptions<GranaryOptions>().Bind(section).ValidateOnStart();
         var options = Read(builder.Configuration);
 
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(options.ShutdownSeconds));
+
         var silo = place ?? new SiloPlace(new SiloGroup(options), 0);
         builder.UseOrleans(orleans => OrleansSilo.Configure(orleans, options.Cluster, silo));
         if (!silo.IsFirst)
@@ -85,6 +87,8 @@ internal static class GranaryHost
             worker.MemoryBytes = place.Group.MemoryOfEach;
             worker.SilosOfProcess = place.Group.Count;
         });
+        services.AddOptions<EngineHostOptions>().Configure<IOptions<GranaryOptions>>((engines, granary) =>
+            engines.DrainTimeout = TimeSpan.FromSeconds(granary.Value.ShutdownSeconds) * 2 / 3);
         services.AddOptions<InventoryOptions>().Configure<IOptions<GranaryOptions>>((inventory, granary) =>
         {
             if (!string.IsNullOrWhiteSpace(granary.Value.Cluster.Host)) inventory.Host = granary.Value.Cluster.Host;

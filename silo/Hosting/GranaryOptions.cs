@@ -61,6 +61,10 @@ public sealed class GranaryOptions
     /// <summary>Most sequences admitted to a replica and not yet running; past it a replica refuses.</summary>
     public int MaxQueuedSequences { get; set; } = 256;
 
+    /// <summary>Seconds that requests in progress get when the process is told to stop; then they are cut off. New ones are refused at once.</summary>
+    /// <value>Default 30. Who reads from this silo's replicas elsewhere gets two thirds of it.</value>
+    public int ShutdownSeconds { get; set; } = 30;
+
     /// <summary>What models are computed with.</summary>
     public DeviceOptions Device { get; set; } = new();
 

@@ -27,6 +27,7 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("MaxTokensPerStep", options.MaxTokensPerStep, 1, 65_536);
         Range("MaxRunningSequences", options.MaxRunningSequences, 1, 1024);
         Range("MaxQueuedSequences", options.MaxQueuedSequences, 1, 65_536);
+        Range("ShutdownSeconds", options.ShutdownSeconds, 1, 900);
         if (!Enum.IsDefined(options.Quantize)) failures.Add($"Granary:Quantize is {(int)options.Quantize}; it must be Float32, Int8 or Int4.");
         failures.AddRange(DeviceSettings.Check(options));
 
