@@ -39,6 +39,7 @@ public static class GranaryGrainsExtensions
         services.AddHostedService<ShardDrain>();
         services.AddHostedService<InventoryReporter>();
         services.TryAddSingleton<ReplicaReaders>();
+        services.TryAddSingleton<NewsFeeds>();
         services.TryAddSingleton<StoredResponseMemory>();
         services.TryAddSingleton<StreamMemory>();
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
