@@ -80,6 +80,13 @@ internal static class GranaryHost
             stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
             stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
         });
+        services.AddOptions<StreamJournalOptions>().Configure<IOptions<GranaryOptions>>((journal, granary) =>
+        {
+            journal.Retention = TimeSpan.FromSeconds(granary.Value.Streams.RetentionSeconds);
+            journal.MaxBytes = granary.Value.Streams.MaxBytes;
+            journal.MemoryBytes = granary.Value.Streams.MemoryBytes;
+            journal.IsStored = granary.Value.Streams.Stored;
+        });
         services.AddOptions<WorkerOptions>().Configure<IOptions<GranaryOptions>>((worker, granary) =>
         {
             (worker.Device, worker.HasOwnMemory) = (granary.Value.Device.Provider, granary.Value.Device.HasOwnMemory);
