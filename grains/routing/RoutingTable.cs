@@ -39,8 +39,15 @@ public sealed class RoutingTable
 
     public bool IsFull => _bookings.IsFull;
 
-    public RouterSnapshot Snapshot =>
-        new([.. _order.Select(life => new RoutedReplica(life.Life, _bookings.BookedRequests(life.Life), life.Load))]);
+    public RouterSnapshot Snapshot => new(
+    [
+        .. _order.Select(life => new RoutedReplica(life.Life, _bookings.BookedRequests(life.Life), life.Load)
+        {
+            IsReachable = life.IsReachable,
+            KnownBlocks = life.Events.Blocks,
+            LagSeconds = life.HeardAt is { } heard ? _time.GetElapsedTime(heard).TotalSeconds : null,
+        }),
+    ]);
 
     /// <summary>Takes the lives that there are; of those that are gone, bookings and caches go too.</summary>
     public void Adopt(IEnumerable<ReplicaDescriptor> replicas)
@@ -75,7 +82,7 @@ public sealed class RoutingTable
     {
         if (!_lives.TryGetValue(replica, out var life)) return false;
         if (askedAt >= life.LostAt) life.IsReachable = true;
-        life.Load = news.Load;
+        (life.Load, life.HeardAt) = (news.Load, _time.GetTimestamp());
         _bookings.Reported(replica, askedAt);
         life.Events.Take(news.Kv);
         return life.Events.IsBehind;
@@ -129,7 +136,7 @@ public sealed class RoutingTable
     }
 
     /// <summary>Gives a booking back. Unknown ones are ignored.</summary>
-    public void Release(Guid bookingId) => _bookings.Release(bookingId);
+    public Booking? Release(Guid bookingId) => _bookings.Release(bookingId);
 
     /// <summary>Ends bookings that nobody gave back.</summary>
     /// <returns>How many.</returns>
@@ -173,6 +180,9 @@ public sealed class RoutingTable
         public ReplicaLoad? Load { get; set; }
 
         public bool IsReachable { get; set; } = true;
+
+        /// <summary>When it last told something; null before that.</summary>
+        public long? HeardAt { get; set; }
 
         /// <summary>When it was last found not to answer: answers to older questions prove nothing.</summary>
         public long LostAt { get; set; } = long.MinValue;

@@ -11,6 +11,9 @@ public sealed class ReplicaEvents(KvIndex index)
     /// <summary>The life's number in the index.</summary>
     public int Replica { get; } = index.Add();
 
+    /// <summary>Blocks that it has, those in several tiers counted in each.</summary>
+    public long Blocks { get; private set; }
+
     /// <summary>Whether events are missing, so that only a snapshot will do.</summary>
     public bool HasGap { get; private set; }
 
@@ -27,6 +30,7 @@ public sealed class ReplicaEvents(KvIndex index)
         {
             if (events.Next >= 0 && events.Next < _next) return false; // It was overtaken.
             index.Apply(Replica, events);
+            Blocks = 0;
         }
         else if (events.First < 0 || _next < 0)
         {
@@ -39,6 +43,14 @@ public sealed class ReplicaEvents(KvIndex index)
             HasGap = events.First > _next;
             if (HasGap) return false;
             index.Apply(Replica, events, (int)(_next - events.First));
+        }
+
+        var skip = events.IsSnapshot || events.First < 0 ? 0 : _next - events.First;
+        foreach (var run in events.Runs)
+        {
+            var taken = run.Count - Math.Min(run.Count, skip);
+            skip -= run.Count - taken;
+            Blocks += run.IsStored ? taken : -taken;
         }
 
         (HasGap, _next) = (false, events.Next);
