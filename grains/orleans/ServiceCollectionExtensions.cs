@@ -62,6 +62,7 @@ public static class GranaryGrainsExtensions
             ServiceDescriptor.Singleton<IValidateOptions<ModelGrainOptions>, ModelGrainOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<PartitionOptions>, PartitionOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<RouterOptions>, RouterOptionsValidator>(),
+            ServiceDescriptor.Singleton<IValidateOptions<RouterOptions>, RouterPolicyValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StoredResponseOptions>, StoredResponseOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StreamJournalOptions>, StreamJournalOptionsValidator>(),
         ]);

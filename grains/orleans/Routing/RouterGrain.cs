@@ -31,7 +31,8 @@ internal sealed partial class RouterGrain(
     private static readonly TimeSpan MaxRetryAfter = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan ExpiryPeriod = TimeSpan.FromSeconds(10);
 
-    private readonly RoutingTable _table = new(options.Value.ToSettings(), new SecondsPolicy(options.Value.ToSettings()), time);
+    private readonly RoutingTable _table = new(
+        options.Value.ToSettings(), RoutingPolicies.Create(options.Value.Policy, options.Value.ToSettings(), new Random()), time); // Ours takes no chances.
     private readonly QuarantineList _quarantine = new(time);
     private readonly CancellationTokenSource _ended = new();
     private List<WatchedLife> _lives = [];

@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Granary.Routing;
+using Granary.Routing.Policies;
 using Microsoft.Extensions.Options;
 
 namespace Granary.Grains;
@@ -32,10 +33,10 @@ public sealed class RouterOptions
     [Range(1e-9, 60.0)]
     public double AssumedSecondsPerPrefillToken { get; set; } = 0.001;
 
-    /// <summary>Seconds per decode step, until any replica has measured its own.</summary>
-    /// <value>Default 0.02 s.</value>
-    [Range(1e-9, 60.0)]
-    public double AssumedSecondsPerDecodeStep { get; set; } = 0.02;
+    /// <summary>How a replica is picked among those that may take a request: one of <see cref="RoutingPolicies.Names"/>.</summary>
+    /// <value>Default <c>seconds</c>, ours. The others are there to compare it with.</value>
+    [Required]
+    public string Policy { get; set; } = RoutingPolicies.Default;
 
     internal RoutingSettings ToSettings() => new()
     {
@@ -44,9 +45,17 @@ public sealed class RouterOptions
         MaxBookings = MaxBookings,
         TieSeconds = TieSeconds,
         AssumedSecondsPerPrefillToken = AssumedSecondsPerPrefillToken,
-        AssumedSecondsPerDecodeStep = AssumedSecondsPerDecodeStep,
     };
 }
 
 [OptionsValidator]
 internal sealed partial class RouterOptionsValidator : IValidateOptions<RouterOptions>;
+
+/// <summary>What attributes cannot say.</summary>
+internal sealed class RouterPolicyValidator : IValidateOptions<RouterOptions>
+{
+    public ValidateOptionsResult Validate(string? name, RouterOptions options) =>
+        RoutingPolicies.Names.Contains(options.Policy)
+            ? ValidateOptionsResult.Success
+            : ValidateOptionsResult.Fail($"{nameof(RouterOptions.Policy)} is '{options.Policy}'; it must be one of {string.Join(", ", RoutingPolicies.Names)}.");
+}
