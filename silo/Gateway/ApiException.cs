@@ -51,6 +51,9 @@ internal sealed class ApiException : Exception
     public static ApiException ResponseNotFound(string id) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "response_id", "response_not_found");
 
+    public static ApiException StreamNotFound(string id) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no stream '{Short(id)}' that could be gone on with here, or none any more.", "stream_id", "stream_not_found");
+
     public static ApiException PreviousResponseNotFound(string id) =>
         new(StatusCodes.Status400BadRequest, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "previous_response_id", "previous_response_not_found");
 
