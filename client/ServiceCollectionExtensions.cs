@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -30,13 +31,15 @@ public static class GranaryClientExtensions
         return services;
     }
 
-    /// <summary>Adds <see cref="IGenerationClient"/> alone, over grains and in token ids: for whoever makes text by itself.</summary>
+    /// <summary>Adds <see cref="IGenerationClient"/> and <see cref="SessionRecorder"/> alone, over grains and in token ids: for whoever makes text by itself.</summary>
     public static IServiceCollection AddGranaryGeneration(this IServiceCollection services)
     {
         services.TryAddSingleton(TimeProvider.System);
         // By hand, so that a host that checks its services at start does not ask for grains where the client speaks HTTP.
         services.TryAddSingleton<IGenerationClient>(provider => new GrainGenerationClient(
             GrainsOf(provider), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<GrainGenerationClient>>()));
+        services.TryAddSingleton(provider => new SessionRecorder(
+            GrainsOf(provider), provider.GetRequiredService<TimeProvider>(), provider.GetService<IMeterFactory>(), provider.GetRequiredService<ILogger<SessionRecorder>>()));
         return services;
     }
 
@@ -45,7 +48,8 @@ public static class GranaryClientExtensions
         var options = provider.GetRequiredService<IOptions<GranaryClientOptions>>().Value.Copy();
         var time = provider.GetRequiredService<TimeProvider>();
         if (options.Endpoint is null)
-            return new TracedGranaryClient(new GrainGranaryClient(GrainsOf(provider), provider.GetRequiredService<IGenerationClient>(), options, time, new Random()), null);
+            return new TracedGranaryClient(new GrainGranaryClient(
+                GrainsOf(provider), provider.GetRequiredService<IGenerationClient>(), provider.GetRequiredService<SessionRecorder>(), options, time, new Random()), null);
         var http = provider.GetRequiredService<IHttpClientFactory>();
         return new TracedGranaryClient(
             new HttpGranaryClient(() => http.CreateClient(GranaryClientOptions.HttpClientName), options, time, new Random()), options.Endpoint);

@@ -175,6 +175,7 @@ internal sealed class TokenStream : IValueTaskSource<bool>, IAsyncDisposable
             Index = message.Indexes[entry],
             TokenId = message.TokenIds[entry],
             Epoch = message.Epoch,
+            ReplicaId = _connection.Life.ReplicaId,
             FinishReason = detail.FinishReason,
             CachedPromptTokens = _cachedPromptTokens,
             Logprobs = detail.Logprobs,

@@ -20,6 +20,10 @@ public static class GrainKeys
     /// <summary><c>silo/model</c>: the router of one silo's gateway. Without a silo, the one that clients outside of the silos share.</summary>
     public static string Router(string? silo, string model) => $"{silo}/{model}";
 
+    /// <summary><c>tenant/id</c>: sessions of one tenant are not seen by another.</summary>
+    /// <param name="tenant">Without a slash; null for the anonymous tenant.</param>
+    public static string Session(string? tenant, string id) => $"{tenant}/{id}";
+
     /// <summary>The silo that a key names.</summary>
     public static ReadOnlySpan<char> SiloOf(ReadOnlySpan<char> key) => key.IndexOf('/') is > 0 and var end ? key[..end] : key;
 

@@ -38,6 +38,7 @@ public static class GranaryGrainsExtensions
         services.AddHostedService<InventoryReporter>();
         services.TryAddSingleton<ReplicaReaders>();
         services.TryAddSingleton<StoredResponseMemory>();
+        services.TryAddSingleton<SessionMemory>();
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
         services.AddOptions<ShardHostOptions>().ValidateOnStart();
         services.AddOptions<WorkerOptions>().ValidateOnStart();
@@ -46,6 +47,7 @@ public static class GranaryGrainsExtensions
         services.AddOptions<PartitionOptions>().ValidateOnStart();
         services.AddOptions<RouterOptions>().ValidateOnStart();
         services.AddOptions<StoredResponseOptions>().ValidateOnStart();
+        services.AddOptions<SessionGrainOptions>().ValidateOnStart();
         services.TryAddEnumerable(
         [
             ServiceDescriptor.Singleton<IValidateOptions<EngineHostOptions>, EngineHostOptionsValidator>(),
@@ -56,6 +58,7 @@ public static class GranaryGrainsExtensions
             ServiceDescriptor.Singleton<IValidateOptions<PartitionOptions>, PartitionOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<RouterOptions>, RouterOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StoredResponseOptions>, StoredResponseOptionsValidator>(),
+            ServiceDescriptor.Singleton<IValidateOptions<SessionGrainOptions>, SessionGrainOptionsValidator>(),
         ]);
         return services;
     }

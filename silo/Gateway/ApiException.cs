@@ -49,6 +49,12 @@ internal sealed class ApiException : Exception
     public static ApiException ResponseNotFound(string id) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "response_id", "response_not_found");
 
+    public static ApiException SessionNotFound(string id) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no session '{Short(id)}' here, or none any more.", "session_id", "session_not_found");
+
+    public static ApiException SessionExists(string id) =>
+        new(StatusCodes.Status409Conflict, "invalid_request_error", $"There is a session '{Short(id)}' already; a branch needs an id of its own.", "id", "session_exists");
+
     public static ApiException PreviousResponseNotFound(string id) =>
         new(StatusCodes.Status400BadRequest, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "previous_response_id", "previous_response_not_found");
 

@@ -1,11 +1,12 @@
 using System.Text.Json;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Metrics;
 
 namespace Granary.Silo.Gateway;
 
 /// <summary>Answers the two endpoints that generate text.</summary>
 internal sealed partial class GenerationEndpoint(
-    RequestBody body, PlanReader plans, GenerationRunner runner, ConcurrencyLimit limit, RequestMetrics metrics,
+    RequestBody body, PlanReader plans, SessionTurns sessions, GenerationRunner runner, ConcurrencyLimit limit, RequestMetrics metrics,
     TimeProvider time, ILogger<GenerationEndpoint> logger)
 {
     public Task ChatAsync(HttpContext context) => AnswerAsync(context, plans.ReadChat, plan => new ChatShape(plan));
@@ -18,6 +19,7 @@ internal sealed partial class GenerationEndpoint(
         var arrived = time.GetTimestamp();
         GenerationPlan plan;
         using (var document = await body.ReadAsync(context)) plan = read(document.RootElement, arrived) with { RequestId = context.TraceIdentifier };
+        plan = sessions.Begin(context, plan);
 
         // The engine ends a sequence at its deadline; this ends a request whose engine does not answer at all.
         using var deadline = new CancellationTokenSource(plan.Deadline - plan.Created, time);

@@ -1,4 +1,5 @@
 using Granary.GrainInterfaces.Sessions;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Metrics;
 
 namespace Granary.Silo.Gateway.Responses;
@@ -6,7 +7,7 @@ namespace Granary.Silo.Gateway.Responses;
 /// <summary>Answers <c>POST /v1/responses</c>, whole or as events.</summary>
 /// <remarks>An answer is stored before its end is told, so that the caller can go on from it at once. One that failed or was left is not stored.</remarks>
 internal sealed partial class ResponsesEndpoint(
-    RequestBody body, ResponseReader reader, GenerationRunner runner, ResponseStore store, ConcurrencyLimit limit, RequestMetrics metrics,
+    RequestBody body, ResponseReader reader, SessionTurns sessions, GenerationRunner runner, ResponseStore store, ConcurrencyLimit limit, RequestMetrics metrics,
     TimeProvider time, ILogger<ResponsesEndpoint> logger)
 {
     public async Task CreateAsync(HttpContext context)
@@ -15,7 +16,8 @@ internal sealed partial class ResponsesEndpoint(
         var arrived = time.GetTimestamp();
         ResponsePlan plan;
         using (var document = await body.ReadAsync(context)) plan = await reader.ReadAsync(document.RootElement, arrived, context.RequestAborted);
-        plan = plan with { Generation = plan.Generation with { RequestId = context.TraceIdentifier } };
+        var begun = plan.Generation with { RequestId = context.TraceIdentifier };
+        plan = plan with { Generation = sessions.Begin(context, begun, plan.PreviousSession, plan.PreviousResponseId) };
 
         var generation = plan.Generation;
         // The engine ends a sequence at its deadline; this ends a request whose engine does not answer at all.
@@ -72,8 +74,22 @@ internal sealed partial class ResponsesEndpoint(
     private async Task<ResponseState> EndAsync(ResponsePlan plan, ResponseWriter writer, ChoiceText answer, ChoiceEnd[] ends, CancellationToken cancellationToken)
     {
         var state = ResponseState.Ended(answer, Usage.Of(plan.Generation, ends), time.GetUtcNow());
-        if (plan.Store) await store.StoreAsync(plan.Generation.Id, new StoredResponse(writer.ToStored(state), plan.Input), cancellationToken);
+        if (plan.Store) await store.StoreAsync(plan.Generation.Id, new StoredResponse(writer.ToStored(state), plan.Input, await SessionOfAsync(plan)), cancellationToken);
         return state;
+    }
+
+    /// <summary>Its session began when it did: only where that is silent is it waited for.</summary>
+    private async Task<string?> SessionOfAsync(ResponsePlan plan)
+    {
+        if (plan.Generation.Turn is not { } turn) return null;
+        try
+        {
+            return await turn.GetKeyAsync().WaitAsync(SessionTurns.Patience, time);
+        }
+        catch (TimeoutException)
+        {
+            return null;
+        }
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Request {RequestId}: {Id} failed after its stream had begun.")]
