@@ -61,6 +61,9 @@ public sealed class GranaryOptions
     /// <summary>Most sequences admitted to a replica and not yet running; past it a replica refuses.</summary>
     public int MaxQueuedSequences { get; set; } = 256;
 
+    /// <summary>Slower memory behind the KV cache.</summary>
+    public KvOptions Kv { get; set; } = new();
+
     /// <summary>What models are computed with.</summary>
     public DeviceOptions Device { get; set; } = new();
 
