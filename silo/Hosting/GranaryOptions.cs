@@ -65,6 +65,9 @@ public sealed class GranaryOptions
     /// <value>Default 30. Who reads from this silo's replicas elsewhere gets two thirds of it.</value>
     public int ShutdownSeconds { get; set; } = 30;
 
+    /// <summary>Slower memory behind the KV cache.</summary>
+    public KvOptions Kv { get; set; } = new();
+
     /// <summary>What models are computed with.</summary>
     public DeviceOptions Device { get; set; } = new();
 

@@ -29,6 +29,7 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("MaxQueuedSequences", options.MaxQueuedSequences, 1, 65_536);
         Range("ShutdownSeconds", options.ShutdownSeconds, 1, 900);
         if (!Enum.IsDefined(options.Quantize)) failures.Add($"Granary:Quantize is {(int)options.Quantize}; it must be Float32, Int8 or Int4.");
+        failures.AddRange(KvSettings.Check(options));
         failures.AddRange(DeviceSettings.Check(options));
 
         Name("Cluster:ServiceId", options.Cluster.ServiceId);
