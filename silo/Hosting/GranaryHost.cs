@@ -48,7 +48,8 @@ internal static class GranaryHost
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
         ConfigureGrains(builder.Services, silo);
-        builder.Services.AddGranaryGeneration();
+        builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival"));
+        builder.Services.AddGranaryGeneration(services => services.GetRequiredService<SiloIdentity>().Name);
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();
         builder.Services.AddSingleton<ModelCatalog>();
@@ -78,6 +79,13 @@ internal static class GranaryHost
             stored.Lifetime = TimeSpan.FromSeconds(granary.Value.Responses.LifetimeSeconds);
             stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
             stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
+        });
+        services.AddOptions<StreamJournalOptions>().Configure<IOptions<GranaryOptions>>((journal, granary) =>
+        {
+            journal.Retention = TimeSpan.FromSeconds(granary.Value.Streams.RetentionSeconds);
+            journal.MaxBytes = granary.Value.Streams.MaxBytes;
+            journal.MemoryBytes = granary.Value.Streams.MemoryBytes;
+            journal.IsStored = granary.Value.Streams.Stored;
         });
         services.AddOptions<WorkerOptions>().Configure<IOptions<GranaryOptions>>((worker, granary) =>
         {
