@@ -72,7 +72,7 @@ public sealed class DrainTests : IAsyncLifetime
         {
             for (var news = await stream.NextAsync(); news != StreamNews.Ended; news = await stream.NextAsync())
             {
-                if (news == StreamNews.Token) ids[i].Add(stream.Current.TokenId);
+                if (news == StreamNews.Token) ids[i].Add(stream.Current.TokenId); // Else it hears of the drain, and stays.
             }
         })).WaitAsync(GrainsFixture.Patience);
         await stopping.WaitAsync(GrainsFixture.Patience);
