@@ -226,7 +226,7 @@ public sealed class PartitionedReplicaTests
         var request = GrainsFixture.Request(ShardingCluster.Model, [1, 2, 3], maxTokens: 1000);
         // Nobody reads on: the first life has somebody to wait for.
         await using var stream = await connections.SubmitAsync(first, request, CancellationToken.None);
-        Assert.True(await stream.MoveNextAsync());
+        Assert.Equal(StreamNews.Token, await stream.NextAsync());
 
         var stopping = cluster.StopAsync(GrainKeys.SiloOf(first.ReplicaId).ToString());
         var second = await WhenBackAsync(cluster, first.Epoch);
