@@ -49,6 +49,7 @@ internal static class GranaryHost
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
         ConfigureGrains(builder.Services, silo);
+        builder.Services.AddOptions<RouterOptions>().Bind(section.GetSection("Router"));
         builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival"));
         builder.Services.AddGranaryGeneration(services => services.GetRequiredService<SiloIdentity>().Name);
         builder.Services.AddSingleton<SiloIdentity>();

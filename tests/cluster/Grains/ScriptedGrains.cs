@@ -108,6 +108,8 @@ internal sealed class ScriptedModelGrain(string name) : IModelGrain
 
     public Task<ModelTextFiles> GetTextFilesAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
+    public Task ReportDrainingAsync(ReplicaLife life, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
     public Task ReportEndedAsync(ReplicaLife life, string reason, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
     private void Changed()
