@@ -1,5 +1,4 @@
 using Granary.Engine.Execution;
-using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
@@ -30,11 +29,12 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
         var first = await fixture.EpochAsync(name);
 
         await fixture.Model(name).DeployAsync(fixture.Spec(3));
-        Assert.Equal(3, (await fixture.Router(name).GetSnapshotAsync()).Replicas.Length);
+        await GrainsFixture.UntilAsync(() => fixture.Router(name).GetSnapshotAsync(), snapshot => snapshot.Replicas.Length == 3);
         var status = await fixture.Model(name).DeployAsync(fixture.Spec(1));
 
         Assert.Equal([new(fixture.ReplicaId(name), first)], status.Replicas.Select(replica => replica.Replica));
-        Assert.Equal([new(fixture.ReplicaId(name), first)], (await fixture.Router(name).GetSnapshotAsync()).Replicas.Select(replica => replica.Replica));
+        var snapshot = await GrainsFixture.UntilAsync(() => fixture.Router(name).GetSnapshotAsync(), snapshot => snapshot.Replicas.Length < 3);
+        Assert.Equal([new(fixture.ReplicaId(name), first)], snapshot.Replicas.Select(replica => replica.Replica));
         Assert.True((await fixture.Engines.Life($"{name}/1")).Executor.IsDisposed);
         Assert.True((await fixture.Engines.Life($"{name}/2")).Executor.IsDisposed);
         Assert.False((await fixture.Engines.Life($"{name}/0")).Executor.IsDisposed);
@@ -137,7 +137,7 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
     }
 
     [Fact]
-    public async Task EngineFails_StreamIsToldAndTheModelLivesAgain()
+    public async Task EngineFails_TheModelLivesAgainAndTheStreamGoesOn()
     {
         var failing = false;
         var name = await fixture.DeployAsync(new ScriptedModel
@@ -152,17 +152,11 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
         var again = fixture.Engines.Life($"{name}/0", number: 2);
         Volatile.Write(ref failing, true);
 
-        var delivered = new List<TokenChunk>();
-        var error = await Assert.ThrowsAsync<ReplicaFailedException>(async () =>
-        {
-            await foreach (var chunk in fixture.Client.GenerateAsync(request)) delivered.Add(chunk);
-        });
+        var delivered = await GrainsFixture.ReadAsync(fixture.Client.GenerateAsync(request)).WaitAsync(GrainsFixture.Patience);
         await again.WaitAsync(GrainsFixture.Patience); // Nobody asked for it.
-        await fixture.Model(name).DeployAsync(fixture.Spec(1)); // Follows the load under way.
 
-        Assert.Contains("The device is gone.", error.Message);
         var expected = await GrainsFixture.RunAloneAsync(request);
-        Assert.Equal(expected.Take(delivered.Count), delivered.Select(chunk => chunk.TokenId));
+        Assert.Equal(expected, delivered.Select(chunk => chunk.TokenId));
         Assert.True(await fixture.EpochAsync(name) > epoch);
         Assert.Equal(2, fixture.Engines.LoadsOf($"{name}/0"));
         Assert.True((await fixture.Engines.Life($"{name}/0")).Executor.IsDisposed);
