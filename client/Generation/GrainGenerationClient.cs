@@ -25,20 +25,24 @@ public sealed class GrainGenerationClient : IGenerationClient
     private readonly RetryPauses _pauses;
     private readonly TicketOffice _tickets;
     private readonly ReplicaConnections _connections;
+    private readonly LifeProbe _probe;
     private readonly SurvivalMetrics _metrics;
 
     /// <param name="options">Null for the defaults.</param>
     /// <param name="silo">The silo that this process' gateway is part of; null outside of silos.</param>
     /// <param name="meters">Null for a meter of its own.</param>
     /// <param name="random">Shortens pauses; null for one of its own.</param>
+    /// <exception cref="ArgumentException">An option is out of its bounds.</exception>
     public GrainGenerationClient(
         IGrainFactory grains, TimeProvider time, ILogger<GrainGenerationClient> logger, SurvivalOptions? options = null, string? silo = null,
         IMeterFactory? meters = null, Random? random = null)
     {
         (_grains, _time, _logger, _options) = (grains, time, logger, options ?? new());
+        if (SurvivalOptionsValidator.Find(_options).FirstOrDefault() is { } failure) throw new ArgumentException(failure, nameof(options));
         _pauses = new(random ?? new());
         _tickets = new(grains, silo, _options, _pauses, time, logger);
         _connections = new(grains, time, _options);
+        _probe = new(_options, time);
         _metrics = new(meters);
     }
 
@@ -106,14 +110,21 @@ public sealed class GrainGenerationClient : IGenerationClient
         async Task<EmbedResult?> AskAsync(Booking booking)
         {
             var life = booking.Ticket.Replica;
+            var replica = _grains.GetGrain<IReplicaGrain>(life.ReplicaId);
+            using var leaving = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token);
             EmbedResult? result;
             try
             {
-                result = await _grains.GetGrain<IReplicaGrain>(life.ReplicaId).EmbedAsync(request, life.Epoch, deadline.Token);
+                result = await _probe.WaitAsync(replica, life, replica.EmbedAsync(request, life.Epoch, leaving.Token), deadline.Token);
+                booking.CachedTokens = result.CachedTokens;
             }
             catch (TimeoutException) when (request.Deadline - DeadlineGrace <= _time.GetUtcNow())
             {
                 result = null; // The replica's clock says so; a call that Orleans gave up is not so near.
+            }
+            finally
+            {
+                await leaving.CancelAsync(); // A life that is lost may go on with it.
             }
 
             await booking.DisposeAsync();

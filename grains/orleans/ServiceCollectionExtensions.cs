@@ -2,6 +2,7 @@ using Granary.Grains.Cluster;
 using Granary.Grains.Models;
 using Granary.Grains.Placement;
 using Granary.Grains.Replicas;
+using Granary.Grains.Routing;
 using Granary.Grains.Sessions;
 using Granary.Grains.Streams;
 using Granary.Grains.Workers;
@@ -31,6 +32,7 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<EngineHost>();
         services.TryAddSingleton<LocalWorker>();
         services.TryAddSingleton<ReplicaPlanner>();
+        services.TryAddSingleton<RouterMetrics>();
         services.AddPlacementDirector<HomePlacement, HomeDirector>();
         services.AddPlacementDirector<AwayPlacement, AwayDirector>();
         // They stop in reverse order: nothing new is planned here, then replicas with a shard here end, then engines, then the shards beneath them.
@@ -41,6 +43,7 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<ReplicaReaders>();
         services.TryAddSingleton<NewsFeeds>();
         services.TryAddSingleton<StoredResponseMemory>();
+        services.TryAddSingleton<SessionMemory>();
         services.TryAddSingleton<StreamMemory>();
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
         services.AddOptions<ShardHostOptions>().ValidateOnStart();
@@ -50,6 +53,7 @@ public static class GranaryGrainsExtensions
         services.AddOptions<PartitionOptions>().ValidateOnStart();
         services.AddOptions<RouterOptions>().ValidateOnStart();
         services.AddOptions<StoredResponseOptions>().ValidateOnStart();
+        services.AddOptions<SessionGrainOptions>().ValidateOnStart();
         services.AddOptions<StreamJournalOptions>().ValidateOnStart();
         services.TryAddEnumerable(
         [
@@ -61,6 +65,7 @@ public static class GranaryGrainsExtensions
             ServiceDescriptor.Singleton<IValidateOptions<PartitionOptions>, PartitionOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<RouterOptions>, RouterOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StoredResponseOptions>, StoredResponseOptionsValidator>(),
+            ServiceDescriptor.Singleton<IValidateOptions<SessionGrainOptions>, SessionGrainOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StreamJournalOptions>, StreamJournalOptionsValidator>(),
         ]);
         return services;

@@ -35,9 +35,10 @@ public sealed class BookingLedger(RoutingSettings settings, TimeProvider time)
         entry.Place = members.AddLast(entry);
     }
 
-    public void Release(Guid id)
+    /// <returns>What was booked; null where it had ended.</returns>
+    public Booking? Release(Guid id)
     {
-        if (!_entries.Remove(id, out var entry)) return;
+        if (!_entries.Remove(id, out var entry)) return null;
         var booking = entry.Booking;
         _byAge.Remove(entry.Age);
         var tally = _tallies[booking.Replica];
@@ -51,6 +52,7 @@ public sealed class BookingLedger(RoutingSettings settings, TimeProvider time)
         }
 
         Ended?.Invoke(booking);
+        return booking;
     }
 
     /// <summary>Where the oldest booking of the group went; null when it has none.</summary>

@@ -39,8 +39,15 @@ public sealed class RoutingTable
 
     public bool IsFull => _bookings.IsFull;
 
-    public RouterSnapshot Snapshot =>
-        new([.. _order.Select(life => new RoutedReplica(life.Life, _bookings.BookedRequests(life.Life), life.Load))]);
+    public RouterSnapshot Snapshot => new(
+    [
+        .. _order.Select(life => new RoutedReplica(life.Life, _bookings.BookedRequests(life.Life), life.Load)
+        {
+            IsReachable = life.IsReachable,
+            KnownBlocks = life.Events.Blocks,
+            LagSeconds = life.HeardAt is { } heard ? _time.GetElapsedTime(heard).TotalSeconds : null,
+        }),
+    ]);
 
     /// <summary>Takes the lives that there are; of those that are gone, bookings and caches go too.</summary>
     public void Adopt(IEnumerable<ReplicaDescriptor> replicas)
@@ -65,20 +72,20 @@ public sealed class RoutingTable
 
     public bool Knows(ReplicaLife replica) => _lives.ContainsKey(replica);
 
-    /// <summary>The first event of its cache that is not known: what to ask for. 0 for a life that is unknown.</summary>
+    /// <summary>What of its cache is not known: what to ask for. 0 for a life that is unknown.</summary>
     public long WantedEvent(ReplicaLife replica) => _lives.TryGetValue(replica, out var life) ? life.Events.Wanted : 0;
 
     /// <summary>A replica has told its load and what has changed in its cache.</summary>
     /// <param name="askedAt">Timestamp of the question.</param>
-    /// <returns><see langword="false"/> when events are missing between these and those before: then ask again at once.</returns>
+    /// <returns>Whether the replica has more to tell: then ask again at once.</returns>
     public bool Report(ReplicaLife replica, ReplicaNews news, long askedAt)
     {
-        if (!_lives.TryGetValue(replica, out var life)) return true;
+        if (!_lives.TryGetValue(replica, out var life)) return false;
         if (askedAt >= life.LostAt) life.IsReachable = true;
-        life.Load = news.Load;
+        (life.Load, life.HeardAt) = (news.Load, _time.GetTimestamp());
         _bookings.Reported(replica, askedAt);
         life.Events.Take(news.Kv);
-        return !life.Events.HasGap;
+        return life.Events.IsBehind;
     }
 
     /// <summary>A replica did not answer. Nothing goes there until it does.</summary>
@@ -129,7 +136,7 @@ public sealed class RoutingTable
     }
 
     /// <summary>Gives a booking back. Unknown ones are ignored.</summary>
-    public void Release(Guid bookingId) => _bookings.Release(bookingId);
+    public Booking? Release(Guid bookingId) => _bookings.Release(bookingId);
 
     /// <summary>Ends bookings that nobody gave back.</summary>
     /// <returns>How many.</returns>
@@ -173,6 +180,9 @@ public sealed class RoutingTable
         public ReplicaLoad? Load { get; set; }
 
         public bool IsReachable { get; set; } = true;
+
+        /// <summary>When it last told something; null before that.</summary>
+        public long? HeardAt { get; set; }
 
         /// <summary>When it was last found not to answer: answers to older questions prove nothing.</summary>
         public long LostAt { get; set; } = long.MinValue;

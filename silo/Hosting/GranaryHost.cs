@@ -2,6 +2,7 @@ using Granary.Client;
 using Granary.Grains;
 using Granary.Silo.Metrics;
 using Granary.Silo.Serving;
+using Granary.Silo.Storage;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
@@ -27,8 +28,10 @@ internal static class GranaryHost
         builder.Services.AddOptions<GranaryOptions>().Bind(section).ValidateOnStart();
         var options = Read(builder.Configuration);
 
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(options.ShutdownSeconds));
+
         var silo = place ?? new SiloPlace(new SiloGroup(options), 0);
-        builder.UseOrleans(orleans => OrleansSilo.Configure(orleans, options.Cluster, silo));
+        builder.UseOrleans(orleans => OrleansSilo.Configure(orleans, options, silo));
         if (!silo.IsFirst)
         {
             builder.Services.AddSingleton(silo);
@@ -46,7 +49,8 @@ internal static class GranaryHost
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
         ConfigureGrains(builder.Services, silo);
-        builder.Services.AddGranaryGeneration();
+        builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival"));
+        builder.Services.AddGranaryGeneration(services => services.GetRequiredService<SiloIdentity>().Name);
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();
         builder.Services.AddSingleton<ModelCatalog>();
@@ -75,7 +79,15 @@ internal static class GranaryHost
         {
             stored.Lifetime = TimeSpan.FromSeconds(granary.Value.Responses.LifetimeSeconds);
             stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
-            stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
+            // A storage that outlives the silo bounds itself.
+            stored.MemoryBytes = StorageSetup.RedisOf(granary.Value) is null ? granary.Value.Responses.MemoryBytes : 0;
+        });
+        services.AddOptions<SessionGrainOptions>().Configure<IOptions<GranaryOptions>>((session, granary) =>
+        {
+            session.IdleLifetime = TimeSpan.FromSeconds(granary.Value.Sessions.IdleSeconds);
+            session.MaxHistoryTokens = granary.Value.Sessions.MaxHistoryTokens;
+            session.MemoryBytes = granary.Value.Sessions.MemoryBytes;
+            session.IsStorageMemory = StorageSetup.RedisOf(granary.Value) is null;
         });
         services.AddOptions<StreamJournalOptions>().Configure<IOptions<GranaryOptions>>((journal, granary) =>
         {
@@ -91,6 +103,8 @@ internal static class GranaryHost
             worker.MemoryBytes = place.Group.MemoryOfEach;
             worker.SilosOfProcess = place.Group.Count;
         });
+        services.AddOptions<EngineHostOptions>().Configure<IOptions<GranaryOptions>>((engines, granary) =>
+            engines.DrainTimeout = TimeSpan.FromSeconds(granary.Value.ShutdownSeconds) * 2 / 3);
         services.AddOptions<InventoryOptions>().Configure<IOptions<GranaryOptions>>((inventory, granary) =>
         {
             if (!string.IsNullOrWhiteSpace(granary.Value.Cluster.Host)) inventory.Host = granary.Value.Cluster.Host;

@@ -17,13 +17,15 @@ public sealed class ResumeTests
     [InlineData(false)] // The body ends in order, without its end mark.
     public async Task BrokenStream_GoesOnBehindItsLastFrame(bool aborts)
     {
+        // What is aborted before it was read is lost: the connection breaks once the client has the frame.
+        var reads = new Dictionary<string, TaskCompletionSource> { ["one "] = new(), ["two "] = new(), ["three"] = new() };
         await using var server = await GatewayServer.StartAsync(
-            Events(aborts, ("s/0", GatewayServer.Chunk("")), ("s/1", GatewayServer.Chunk("one "))),
-            Events(aborts, ("s/2", GatewayServer.Chunk("two "))),
-            Events(false, ("s/3", GatewayServer.Chunk("three")), ("s/3e", GatewayServer.Chunk(null, "stop")), ("s/3e/u", GatewayServer.Usage(1, 0, 3)), ("s/3e/d", "[DONE]")));
+            EventsThen(Break("one "), ("s/0", GatewayServer.Chunk("")), ("s/1", GatewayServer.Chunk("one "))),
+            EventsThen(Break("two "), ("s/2", GatewayServer.Chunk("two "))),
+            Events(("s/3", GatewayServer.Chunk("three")), ("s/3e", GatewayServer.Chunk(null, "stop")), ("s/3e/u", GatewayServer.Usage(1, 0, 3)), ("s/3e/d", "[DONE]")));
         await using var client = Connect(server.Address);
 
-        var updates = await PassAsync(client.ChatAsync(Updates.Ask()).ReadAsync(), 2);
+        var updates = await PassAsync(ReadAsync(), 2);
 
         Assert.Equal("one two three", updates.Text());
         Assert.Equal(3, updates[^1].Usage!.CompletionTokens);
@@ -31,6 +33,25 @@ public sealed class ResumeTests
         Assert.All(server.Received, request => Assert.Equal("text/event-stream", request.Headers["accept"]));
         Assert.All(server.Received, request => Assert.Equal(server.Received[0].Body!.ToJsonString(), request.Body!.ToJsonString()));
         Assert.Single(server.Received.Skip(1).Select(request => request.Headers["x-request-id"]).Distinct());
+
+        async Task<List<GenerationUpdate>> ReadAsync()
+        {
+            var all = new List<GenerationUpdate>();
+            await foreach (var update in client.ChatAsync(Updates.Ask()))
+            {
+                all.Add(update);
+                if (reads.TryGetValue(update.Text, out var read)) read.SetResult();
+            }
+
+            return all;
+        }
+
+        Func<HttpContext, Task> Break(string text) => async context =>
+        {
+            if (!aborts) return;
+            await reads[text].Task;
+            context.Abort();
+        };
     }
 
     /// <summary>An id whose frame did not come whole was not received.</summary>
@@ -40,10 +61,10 @@ public sealed class ResumeTests
         await using var server = await GatewayServer.StartAsync(
             async context =>
             {
-                await Events(false, ("s/1", GatewayServer.Chunk("one ")))(context);
+                await Events(("s/1", GatewayServer.Chunk("one ")))(context);
                 await context.Response.Body.WriteAsync(Encoding.UTF8.GetBytes($"id: s/2\ndata: {GatewayServer.Chunk("two")}\n"));
             },
-            Events(false, ("s/2", GatewayServer.Chunk("two")), ("s/2e", GatewayServer.Chunk(null, "stop")), ("s/2e/d", "[DONE]")));
+            Events(("s/2", GatewayServer.Chunk("two")), ("s/2e", GatewayServer.Chunk(null, "stop")), ("s/2e/d", "[DONE]")));
         await using var client = Connect(server.Address);
 
         Assert.Equal("one two", (await PassAsync(client.ChatAsync(Updates.Ask()).ReadAsync(), 1)).Text());
@@ -55,7 +76,7 @@ public sealed class ResumeTests
     public async Task WhileNobodyGoesOn_ItIsTriedAgain()
     {
         await using var server = await GatewayServer.StartAsync(
-            Events(true, ("s/1", GatewayServer.Chunk("one")), ("s/1e", GatewayServer.Chunk(null, "stop"))),
+            Events(("s/1", GatewayServer.Chunk("one")), ("s/1e", GatewayServer.Chunk(null, "stop"))),
             GatewayServer.Abort, GatewayServer.Json(502, ""), GatewayServer.Error(503, "loading"),
             context =>
             {
@@ -74,34 +95,34 @@ public sealed class ResumeTests
     public async Task NobodyKnowsTheStream_TellsWhyItBroke_AndWhyItDoesNotGoOn()
     {
         await using var server = await GatewayServer.StartAsync(
-            Events(true, ("s/1", GatewayServer.Chunk("one"))), GatewayServer.Error(404, "There is no stream 's'.", "stream_id", "stream_not_found"));
+            Events(("s/1", GatewayServer.Chunk("one"))), GatewayServer.Error(404, "There is no stream 's'.", "stream_id", "stream_not_found"));
         await using var client = Connect(server.Address);
 
         var (updates, error) = await PassAsync(client.ChatAsync(Updates.Ask()).ReadToErrorAsync<GranaryGenerationException>(), 1);
 
         Assert.Equal("one", updates.Text());
-        Assert.Contains("broke", error.Message, StringComparison.Ordinal);
+        Assert.Contains("end mark", error.Message, StringComparison.Ordinal);
         Assert.Contains("no stream 's'", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task AttemptsUsedUp_TellsThatItBroke()
     {
-        await using var server = await GatewayServer.StartAsync(Events(true, ("s/1", GatewayServer.Chunk("one"))), GatewayServer.Abort, GatewayServer.Abort);
+        await using var server = await GatewayServer.StartAsync(Events(("s/1", GatewayServer.Chunk("one"))), GatewayServer.Abort, GatewayServer.Abort);
         await using var client = Connect(server.Address, maxResumes: 2);
 
         var (updates, error) = await PassAsync(client.ChatAsync(Updates.Ask()).ReadToErrorAsync<GranaryGenerationException>(), 2);
 
         Assert.Equal("one", updates.Text());
-        Assert.Contains("broke", error.Message, StringComparison.Ordinal);
+        Assert.Contains("end mark", error.Message, StringComparison.Ordinal);
         Assert.Equal(3, server.Received.Count);
     }
 
     [Fact]
     public async Task GatewayIsGone_TheNextIsAsked()
     {
-        await using var second = await GatewayServer.StartAsync(Events(false, ("s/2", GatewayServer.Chunk("two")), ("s/2e", GatewayServer.Chunk(null, "stop")), ("s/2e/d", "[DONE]")));
-        var first = await GatewayServer.StartAsync(Events(true, ("s/1", GatewayServer.Chunk("one "))));
+        await using var second = await GatewayServer.StartAsync(Events(("s/2", GatewayServer.Chunk("two")), ("s/2e", GatewayServer.Chunk(null, "stop")), ("s/2e/d", "[DONE]")));
+        var first = await GatewayServer.StartAsync(Events(("s/1", GatewayServer.Chunk("one "))));
         await using var client = Connect(first.Address, others: [second.Address]);
         var updates = new List<GenerationUpdate>();
 
@@ -134,7 +155,10 @@ public sealed class ResumeTests
         Assert.Contains(failures, failure => failure.Contains("Endpoint", StringComparison.Ordinal) && failure.Contains("empty", StringComparison.Ordinal));
     }
 
-    private static Func<HttpContext, Task> Events(bool aborts, params (string Id, string Data)[] events) => async context =>
+    /// <summary>A stream of these events, which ends behind the last.</summary>
+    private static Func<HttpContext, Task> Events(params (string Id, string Data)[] events) => EventsThen(_ => Task.CompletedTask, events);
+
+    private static Func<HttpContext, Task> EventsThen(Func<HttpContext, Task> then, params (string Id, string Data)[] events) => async context =>
     {
         context.Response.ContentType = "text/event-stream";
         context.Response.Headers["x-request-id"] = "from-the-gateway";
@@ -144,7 +168,7 @@ public sealed class ResumeTests
             await context.Response.Body.FlushAsync();
         }
 
-        if (aborts) context.Abort();
+        await then(context);
     };
 
     /// <summary>Lets the pauses pass, each as soon as somebody waits for it.</summary>

@@ -25,6 +25,9 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal ScriptedReplicaFactory Engines { get; } = new();
 
+    /// <summary>Models and replicas that no engine stands behind, as the silo's grains see them.</summary>
+    internal ScriptedGrains Scripts { get; } = new();
+
     internal IGrainFactory Grains => _cluster.Client;
 
     internal IGenerationClient Client { get; private set; } = null!;
@@ -40,15 +43,12 @@ public sealed class GrainsFixture : IAsyncLifetime
         builder.ConfigureSilo((_, silo) =>
         {
             silo.Services.AddSingleton<IReplicaFactory>(Engines);
+            Scripts.AddTo(silo.Services);
             silo.Services.AddGranaryGrains();
             silo.Services.Configure<WorkerOptions>(options => options.Cores = 64);
             silo.Services.Configure<ModelGrainOptions>(options => options.RetryPause = TimeSpan.FromMilliseconds(20));
-            silo.Services.Configure<RouterOptions>(options =>
-            {
-                // No polls by the clock: what the router believes then depends on nothing but the test.
-                options.BusyPollPeriod = TimeSpan.FromMinutes(1);
-                options.IdlePollPeriod = TimeSpan.FromMinutes(10);
-            });
+            // A booking counts until it is given back: what the router believes then depends on nothing but the test.
+            silo.Services.Configure<RouterOptions>(options => options.SettleTime = TimeSpan.FromMinutes(1));
         });
         _cluster = builder.Build();
         await _cluster.DeployAsync();
@@ -85,6 +85,19 @@ public sealed class GrainsFixture : IAsyncLifetime
     {
         await using var stream = await Connections.SubmitAsync(new ReplicaLife(ReplicaId(name, index), epoch), request, CancellationToken.None);
         while (await stream.NextAsync() == StreamNews.Token) yield return stream.Current;
+    }
+
+    /// <summary>Asks again until the answer is the one awaited; every question is a call to a grain, so others get their turns.</summary>
+    internal static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isAwaited)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        while (true)
+        {
+            var answer = await ask();
+            if (isAwaited(answer)) return answer;
+            if (patience.IsCancellationRequested) throw new TimeoutException($"It never came; last was {System.Text.Json.JsonSerializer.Serialize(answer)}.");
+            await Task.Yield();
+        }
     }
 
     internal async Task<int> BookingsAsync(string name) => (await Router(name).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);

@@ -84,6 +84,7 @@ internal sealed class EventStream : IAsyncDisposable
     {
         var events = new List<StreamEvent>();
         while (await ReadAsync() is { } entry) events.Add(entry);
+        Assert.All(events, entry => Assert.DoesNotContain("{\"error\":", entry.Data));
         return events;
     }
 
