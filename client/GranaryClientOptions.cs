@@ -34,10 +34,12 @@ public sealed class GranaryClientOptions
     /// <value>Default 250 ms.</value>
     public TimeSpan RetryBaseDelay { get; set; } = TimeSpan.FromMilliseconds(250);
 
-<<<<<<< HEAD
     /// <summary>How often in a row a stream that broke is asked for anew, behind what came of it, 0 to 100; after every token it counts from 0 again.</summary>
     /// <value>Default 8: with the pauses of <see cref="RetryBaseDelay"/> about a minute. 0 tells of a broken stream at once.</value>
     public int MaxResumes { get; set; } = 8;
+
+    /// <summary>How streams over grains outlive the replicas that they read from. Over HTTP that is the gateway's affair.</summary>
+    public SurvivalOptions Survival { get; } = new();
 
     internal GranaryClientOptions Copy()
     {
@@ -45,10 +47,4 @@ public sealed class GranaryClientOptions
         copy.OtherEndpoints = [.. OtherEndpoints];
         return copy;
     }
-=======
-    /// <summary>How streams over grains outlive the replicas that they read from. Over HTTP that is the gateway's affair.</summary>
-    public SurvivalOptions Survival { get; } = new();
-
-    internal GranaryClientOptions Copy() => (GranaryClientOptions)MemberwiseClone();
->>>>>>> main
 }
