@@ -54,7 +54,7 @@ public sealed class DrainTests : IAsyncLifetime
         foreach (var (request, i) in requests.Select((request, i) => (request, i)))
         {
             var stream = await readers[i % 3].SubmitAsync(life, request, CancellationToken.None);
-            Assert.True(await stream.MoveNextAsync());
+            Assert.Equal(StreamNews.Token, await stream.NextAsync());
             ids[i].Add(stream.Current.TokenId);
             streams.Add(stream);
         }
@@ -70,7 +70,10 @@ public sealed class DrainTests : IAsyncLifetime
 
         await Task.WhenAll(streams.Select(async (stream, i) =>
         {
-            while (await stream.MoveNextAsync()) ids[i].Add(stream.Current.TokenId);
+            for (var news = await stream.NextAsync(); news != StreamNews.Ended; news = await stream.NextAsync())
+            {
+                if (news == StreamNews.Token) ids[i].Add(stream.Current.TokenId);
+            }
         })).WaitAsync(GrainsFixture.Patience);
         await stopping.WaitAsync(GrainsFixture.Patience);
 
