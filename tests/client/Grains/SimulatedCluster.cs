@@ -63,7 +63,7 @@ public sealed class SimulatedCluster : IAsyncLifetime
         Grains.GetGrain<IModelGrain>(model).DeployAsync(new DeploymentSpec(replicas, [$"{_cluster.Silos[0].Name}/cpu"], 1, 0));
 
     internal async Task<int> BookingsAsync(string model) =>
-        (await Grains.GetGrain<IRouterGrain>(model).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);
+        (await Grains.GetGrain<IRouterGrain>(GrainKeys.Router(null, model)).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);
 
     internal GranaryClient Client(IGenerationClient? generation = null, TimeProvider? time = null, GranaryClientOptions? options = null) =>
         new GrainGranaryClient(Grains, generation ?? Generation, new SessionRecorder(Grains, TimeProvider.System, null, NullLogger<SessionRecorder>.Instance), options ?? new() { MaxRetries = 0 }, time ?? TimeProvider.System, new Random(5));
