@@ -87,6 +87,7 @@ internal static class GranaryHost
         {
             session.IdleLifetime = TimeSpan.FromSeconds(granary.Value.Sessions.IdleSeconds);
             session.MaxHistoryTokens = granary.Value.Sessions.MaxHistoryTokens;
+            session.PinLease = TimeSpan.FromSeconds(granary.Value.Sessions.PinSeconds);
             session.MemoryBytes = granary.Value.Sessions.MemoryBytes;
             session.IsStorageMemory = StorageSetup.RedisOf(granary.Value) is null;
         });

@@ -13,7 +13,8 @@ internal sealed class OtlpExport : IHostedService, IDisposable
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _provider = Sdk.CreateMeterProviderBuilder()
-            .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, StorageMetrics.MeterName, SessionRecorder.MeterName, SurvivalMetrics.MeterName, RouterMetrics.MeterName, "Microsoft.Orleans")
+            .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, StorageMetrics.MeterName, RouterMetrics.MeterName, "Microsoft.Orleans")
+            .AddMeter(SessionRecorder.MeterName, GrainGenerationClient.MeterName)
             .AddOtlpExporter()
             .Build();
         return Task.CompletedTask;

@@ -156,5 +156,9 @@ internal sealed class ScriptedWatch : IReplicaGrain
 
     public Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
+    public Task<int> PinAsync(KvPin pin, long epoch) => throw new NotSupportedException();
+
+    public Task UnpinAsync(string owner, long epoch) => throw new NotSupportedException();
+
     public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 }
