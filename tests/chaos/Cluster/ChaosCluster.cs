@@ -1,0 +1,204 @@
+using System.Collections.Concurrent;
+using Granary.Client;
+using Granary.GrainInterfaces.Models;
+using Granary.Grains;
+using Granary.Tests.Support;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans;
+using Orleans.Configuration;
+using Orleans.Hosting;
+using Orleans.TestingHost;
+
+namespace Granary.Tests.Chaos;
+
+/// <summary>A whole cluster in this process, in its own time: silos with a replica and a gateway each, and a client outside of them.</summary>
+/// <remarks>The silos are configured as ours are. The first one asks for the model, as a deployment would, and asks again whenever the cluster has forgotten it.</remarks>
+internal sealed partial class ChaosCluster : IAsyncDisposable
+{
+    public const string Model = "m";
+
+    /// <summary>A scenario that has not ended after so much virtual time hangs.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+
+    private readonly ConcurrentDictionary<string, ProcessTime> _clocks = new();
+    private readonly ChaosOptions _options;
+    private readonly InProcessTestCluster _cluster;
+    private readonly List<ChaosSilo> _silos = [];
+
+    private ChaosCluster(ChaosOptions options)
+    {
+        _options = options;
+        Log = new ChaosLog(Time);
+        Unfailed = new Unfailed(options.Device);
+        Models = new ChaosModels(options, name => _clocks[name]);
+        var builder = new InProcessTestClusterBuilder(options.Silos);
+        builder.ConfigureSilo(Configure);
+        builder.ConfigureClient(client =>
+        {
+            client.Services.AddSingleton<TimeProvider>(Time);
+            client.Services.AddLogging(logging => Log.AddTo(logging, "client"));
+            client.Configure<ClientMessagingOptions>(o => o.ResponseTimeout = TimeSpan.FromSeconds(15));
+        });
+        _cluster = builder.Build();
+    }
+
+    public VirtualTime Time { get; } = new();
+
+    public ChaosModels Models { get; }
+
+    public ChaosLog Log { get; }
+
+    /// <summary>The silos that should be there, by number.</summary>
+    public IReadOnlyList<ChaosSilo> Silos => _silos;
+
+    /// <summary>As the client outside of the silos asks.</summary>
+    public IGenerationClient Outside { get; private set; } = null!; // Set by StartAsync.
+
+    public IGrainFactory Grains => _cluster.Client;
+
+    /// <summary>What answers should be.</summary>
+    public Unfailed Unfailed { get; }
+
+    /// <summary>Keys of all routers.</summary>
+    public IEnumerable<string> RouterKeys => [Model];
+
+    public int Replicas => _options.Replicas ?? _options.Silos;
+
+    public DeploymentSpec Spec => new(Replicas, [.. Enumerable.Range(0, Replicas).Select(n => $"Silo_{n}/cpu")], 1, 0);
+
+    public static async Task<ChaosCluster> StartAsync(ChaosOptions? options = null)
+    {
+        var cluster = new ChaosCluster(options ?? new());
+        await cluster._cluster.DeployAsync();
+        foreach (var handle in cluster._cluster.Silos) cluster._silos.Add(new(handle, cluster._clocks[handle.Name]));
+        cluster.Outside = ActivatorUtilities.CreateInstance<GrainGenerationClient>(cluster._cluster.Client.ServiceProvider);
+        cluster.DetectFailures();
+        await cluster.HealAsync();
+        return cluster;
+    }
+
+    /// <summary>Runs a scenario; one that takes too long in virtual time fails with what everybody was doing.</summary>
+    public async Task RunAsync(Func<Task> scenario) =>
+        await Task.Run(scenario).WaitAsync(Patience, Time);
+
+    public Task DelayAsync(TimeSpan duration) => Task.Delay(duration, Time);
+
+    /// <summary>Asks again each 50 ms until the answer is as it should be.</summary>
+    public async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> holds, TimeSpan patience, string what)
+    {
+        var began = Time.Now;
+        var last = "";
+        while (Time.Now - began < patience)
+        {
+            try
+            {
+                var answer = await ask();
+                if (holds(answer)) return answer;
+                last = answer?.ToString() ?? "";
+            }
+            catch (Exception exception) when (exception is not Xunit.Sdk.XunitException)
+            {
+                last = $"{exception.GetType().Name}: {exception.Message}";
+            }
+
+            await DelayAsync(TimeSpan.FromMilliseconds(50));
+        }
+
+        throw new TimeoutException($"{what}: not within {patience}; last was {last}");
+    }
+
+    /// <summary>Undoes all faults, replaces the silos that are gone, and waits until every replica lives and is known.</summary>
+    public async Task HealAsync()
+    {
+        EndFaults();
+        for (var n = 0; n < _silos.Count; n++)
+        {
+            if (IsGone(_silos[n])) await RestartAsync(n);
+        }
+
+        await DeployedAsync();
+    }
+
+    /// <summary>Waits until the model has all its replicas; a cluster that has forgotten the model is asked for it again.</summary>
+    public async Task DeployedAsync()
+    {
+        var patience = TimeSpan.FromMinutes(2);
+        await UntilAsync(
+            async () =>
+            {
+                var grain = _silos.First(silo => !IsGone(silo)).Grains.GetGrain<IModelGrain>(Model);
+                var status = await grain.GetStatusAsync();
+                return status.WantedReplicas == Spec.Replicas ? status : await grain.DeployAsync(Spec);
+            },
+            status => status.Missing.Length == 0 && status.Replicas.Length == Spec.Replicas && status.Replicas.All(replica => LivesNow(replica.Replica.ReplicaId, replica.Replica.Epoch)),
+            patience, "All replicas live");
+    }
+
+    /// <summary>What a silo's host says of a life, past all grains.</summary>
+    private bool LivesNow(string replicaId, long epoch) =>
+        _silos.Exists(silo => !IsGone(silo) && silo.Services.GetRequiredService<EngineHost>().Find(replicaId)?.Epoch == epoch);
+
+    /// <summary>Puts a silo in the place of one that is gone; what is left of that one is ended first.</summary>
+    public async Task RestartAsync(int number)
+    {
+        await EndAsync(_silos[number]);
+        var handle = await _cluster.StartSiloAsync(number, _cluster.Options);
+        _silos[number] = new(handle, _clocks[handle.Name]);
+    }
+
+    /// <summary>Adds a silo with the next number.</summary>
+    public async Task<ChaosSilo> AddAsync()
+    {
+        var handle = await _cluster.StartSiloAsync(_silos.Count, _cluster.Options);
+        var silo = new ChaosSilo(handle, _clocks[handle.Name]);
+        _silos.Add(silo);
+        return silo;
+    }
+
+    /// <summary>Stops a silo in order, as a rolling update does.</summary>
+    public async Task StopAsync(int number)
+    {
+        var silo = _silos[number];
+        await silo.Handle.StopSiloAsync(stopGracefully: true);
+        silo.IsGone = true;
+        silo.Clock.End();
+        await silo.Handle.DisposeAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        EndFaults();
+        foreach (var silo in _silos) silo.Clock.End();
+        Time.Dispose();
+        foreach (var silo in _silos) await EndAsync(silo);
+        await _cluster.DisposeAsync();
+        await Unfailed.DisposeAsync();
+    }
+
+    private static async Task EndAsync(ChaosSilo silo)
+    {
+        silo.IsGone = true;
+        silo.Clock.End();
+        await silo.Handle.StopSiloAsync(stopGracefully: false);
+        await silo.Handle.DisposeAsync();
+    }
+
+    private void Configure(InProcessTestSiloSpecificOptions specific, ISiloBuilder silo)
+    {
+        var clock = _clocks[specific.SiloName] = Time.NewProcess();
+        silo.Services.AddSingleton<TimeProvider>(clock);
+        silo.Services.AddLogging(logging => Log.AddTo(logging, specific.SiloName));
+        silo.Services.AddSingleton(Models.Factory);
+        silo.Services.AddSingleton<IModelFiles>(Models);
+        silo.Services.AddGranaryGrains();
+        silo.Services.Configure<WorkerOptions>(worker => (worker.Cores, worker.MemoryBytes) = (64, 1L << 40));
+        silo.AddMemoryGrainStorageAsDefault();
+        silo.Configure<SiloMessagingOptions>(o =>
+        {
+            o.ResponseTimeout = TimeSpan.FromSeconds(15);
+            o.CancelRequestOnTimeout = true;
+        });
+        SetSeed(silo.Services, _options.Seed);
+        _options.Configure(specific.SiloName, silo.Services);
+    }
+}

@@ -1,0 +1,29 @@
+using Granary.Engine;
+using Granary.Engine.Simulation;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Granary.Tests.Chaos;
+
+/// <summary>What a cluster of a scenario is made of.</summary>
+internal sealed record ChaosOptions
+{
+    public short Silos { get; init; } = 4;
+
+    /// <summary>Replicas of the model, one on each of the first silos; by default one on every silo.</summary>
+    public int? Replicas { get; init; }
+
+    /// <summary>Steps of 8 ms, so that an answer takes a good part of a second.</summary>
+    public SimulatedDevice Device { get; init; } = new()
+    {
+        KvBlockCount = 512,
+        PerStep = TimeSpan.FromMilliseconds(8),
+        PerPrefillToken = TimeSpan.FromMicroseconds(40),
+    };
+
+    public EngineOptions Engine { get; init; } = new();
+
+    /// <summary>What else a silo, by its name, is told.</summary>
+    public Action<string, IServiceCollection> Configure { get; init; } = (_, _) => { };
+
+    public int Seed { get; init; }
+}
