@@ -32,7 +32,8 @@ public interface IReplicaGrain : IGrainWithStringKey
     [AlwaysInterleave, ResponseTimeout("00:00:10"), Alias("submit")]
     Task SubmitAsync(GenerateRequest request, long epoch, Guid reader, long slot);
 
-    /// <summary>Waits until there is something for the reader, at most <see cref="ReaderLease.Heartbeat"/>, and takes it.</summary>
+    /// <summary>Waits until there is something for the reader, at most <see cref="ReaderLease.Heartbeat"/>, with sequences <see cref="ReaderLease.BusyHeartbeat"/>, and takes it.</summary>
+    /// <remarks>It is answered at once when the replica begins to drain, or ends.</remarks>
     /// <param name="credits">How far sequences may go on since the last take.</param>
     /// <exception cref="Errors.UnknownReaderException">The reader was not opened, or was forgotten with all its sequences.</exception>
     [AlwaysInterleave, ResponseTimeout("00:00:10"), Alias("take")]
@@ -63,9 +64,11 @@ public interface IReplicaGrain : IGrainWithStringKey
     Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Waits for news of the replica's load and cache, at most <see cref="ReplicaWatch.Heartbeat"/>, and tells them.</summary>
+    /// <remarks>Ask again as soon as it has answered; draining and the life's end are told at once. News come about each <see cref="ReplicaWatch.Pause"/>.</remarks>
     /// <param name="epoch">The life that is watched.</param>
-    /// <param name="nextEvent">Number of the first event of its cache that the caller does not know; 0 for one that knows nothing.</param>
+    /// <param name="nextEvent">What the last answer's <see cref="KvEvents.Next"/> was; 0 for one that knows nothing, which is answered at once.</param>
     /// <exception cref="Errors.EpochMismatchException">The replica is in another life, or in none.</exception>
+    /// <exception cref="Errors.ReplicaSaturatedException">It is watched by too many.</exception>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("watch")]
     Task<ReplicaNews> WatchAsync(long epoch, long nextEvent, CancellationToken cancellationToken = default);
 }

@@ -18,18 +18,22 @@ public static class ReplicaWatch
 
 /// <summary>Changes of a KV cache, in order: runs of blocks that were stored or removed.</summary>
 /// <remarks>
-/// Every block that is stored or removed is one event; events are numbered from 0 in each life, without gaps. Who gets events that do not begin at the number
+/// Every block that is stored or removed is one event; events are numbered from 1 in each life, without gaps. Who gets events that do not begin at the number
 /// it expects has missed some, and asks from 0: then, as whenever the replica no longer has the events that were asked for, it gets a snapshot.
-/// Immutable by contract.
+/// A snapshot of more than <see cref="MaxBlocks"/> blocks comes in pages. The first is the snapshot; each further one comes like events that store its blocks,
+/// begins at what the one before said comes next, a negative number, and is told at once. Immutable by contract.
 /// </remarks>
 [GenerateSerializer, Immutable, Alias("granary.kv-events")]
 public sealed record KvEvents
 {
+    /// <summary>Most blocks of one message: 2 MiB of names.</summary>
+    public const int MaxBlocks = 1 << 18;
+
     /// <summary>Number of the first event; of a snapshot, 0.</summary>
     [Id(0)]
     public required long First { get; init; }
 
-    /// <summary>Number of the event that will come next.</summary>
+    /// <summary>Number of the event that will come next: what to ask for.</summary>
     [Id(1)]
     public required long Next { get; init; }
 

@@ -31,6 +31,9 @@ public sealed record EngineRequest
     /// <remarks>Takes nothing from the prefix cache. <see cref="SamplingParameters.MaxTokens"/> may be 0 with it.</remarks>
     public int? PromptLogprobs { get; init; }
 
+    /// <summary>It may be what an earlier life failed at: until it has generated one token beyond <see cref="ReplayedTokens"/>, nothing shares a step with it.</summary>
+    public bool Alone { get; init; }
+
     /// <summary>When the engine ends the sequence by itself.</summary>
     public DateTimeOffset? Deadline { get; init; }
 }

@@ -1,3 +1,4 @@
+using Granary.Engine.Kv;
 using Granary.Engine.Prompts;
 
 namespace Granary.Engine;
@@ -17,6 +18,10 @@ public interface IInferenceEngine : IAsyncDisposable
     /// <summary>Queues a sequence to generate, or a prompt to read, or says why not; never waits.</summary>
     /// <returns>The sequence's tokens; null with <paramref name="refusal"/> set when it was not admitted.</returns>
     ISequenceHandle? TrySubmit(EngineRequest request, out Refusal? refusal);
+
+    /// <summary>What has changed in the KV cache since event <paramref name="from"/>, which is the last batch's <see cref="KvEventBatch.Next"/>.</summary>
+    /// <returns>Nothing when nothing has; a snapshot when <paramref name="from"/> is 0, or lies too far back.</returns>
+    KvEventBatch ReadKvEvents(long from);
 }
 
 /// <summary>Sizes and bounds of an engine.</summary>
@@ -42,6 +47,9 @@ public interface ISequenceHandle : IAsyncDisposable
 
     /// <summary>Why the engine gave the sequence up; what it wrote before can be read still. Null while it runs, and where it ended by itself.</summary>
     Execution.StepFailedException? Failure { get; }
+
+    /// <summary>With <see cref="Failure"/>: the sequence was in the step that failed, or in flight when the device was lost, and may be the cause.</summary>
+    bool WasInFailedStep { get; }
 }
 
 /// <summary>One generated token. The last of a sequence has a finish reason, and no token when it ended without one.</summary>
@@ -98,7 +106,7 @@ public sealed record EngineLoad
 
     public int WaitingSequences { get; init; }
 
-    /// <summary>Prompt tokens not yet computed, of running and waiting sequences.</summary>
+    /// <summary>Prompt tokens not yet computed, of running and waiting sequences; without what a waiting one will find in the cache.</summary>
     public long PendingPrefillTokens { get; init; }
 
     /// <summary>Blocks referenced by sequences; those that only the prefix cache holds count as free.</summary>
@@ -127,4 +135,16 @@ public sealed record EngineLoad
 
     /// <summary>Of steps without prompt tokens, smoothed over recent ones; 0 until one was measured.</summary>
     public double SecondsPerDecodeStep { get; init; }
+
+    /// <summary>What each token before a prefill token adds to <see cref="SecondsPerPrefillToken"/>; 0 until measured.</summary>
+    public double SecondsPerPrefillContext { get; init; }
+
+    /// <summary>Seconds that <see cref="PendingPrefillTokens"/> will take at these speeds, each at its own context.</summary>
+    public double PendingPrefillSeconds { get; init; }
+
+    /// <summary>The longest of the recent steps, from its beginning to its end; 0 before the first.</summary>
+    public double LongestStepSeconds { get; init; }
+
+    /// <summary>How long the oldest step in flight has been running when this was read; 0 where none is.</summary>
+    public double StepAgeSeconds { get; init; }
 }

@@ -1,4 +1,5 @@
 using Granary.Engine.Execution;
+using Granary.Engine.Kv;
 using Granary.Engine.Sampling;
 using Granary.Engine.Scheduling;
 
@@ -20,9 +21,11 @@ public sealed class InferenceEngine : IInferenceEngine
     private readonly IStepExecutor _executor;
     private readonly TimeProvider _time;
     private readonly CommandQueue _commands = new();
+    private readonly KvEventLog _kvEvents = new();
     private readonly Scheduler _scheduler;
     private readonly Sampler _sampler;
     private readonly Queue<ScheduledStep> _inFlight = new(); // The oldest first.
+    private ScheduledStep? _ending; // The step whose results are being waited for or read.
     private readonly StepTimes _stepTimes = new();
     private readonly SampledToken[] _sampled;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -41,7 +44,7 @@ public sealed class InferenceEngine : IInferenceEngine
         var poolTokens = (long)shape.KvBlockCount * shape.KvBlockTokens;
         var context = (int)Math.Min(shape.ContextLength, poolTokens);
         Info = new(shape.VocabularySize, shape.HiddenSize, context, shape.KvBlockCount, shape.KvBlockTokens, options.MaxQueuedSequences);
-        _scheduler = new(shape, options);
+        _scheduler = new(shape, options, new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching, events: _kvEvents));
         _sampler = new(shape.VocabularySize);
         _sampled = new SampledToken[options.MaxRunningSequences];
         Thread = new(Run) { IsBackground = true, Name = "Granary engine" };
@@ -57,7 +60,7 @@ public sealed class InferenceEngine : IInferenceEngine
         {
             LoadValues values;
             lock (_loadGate) values = _load;
-            return values.ToLoad(Info.KvBlockCount);
+            return values.ToLoad(Info.KvBlockCount, values.OldestStepBegan is { } began ? _time.GetElapsedTime(began) : TimeSpan.Zero);
         }
     }
 
@@ -93,6 +96,8 @@ public sealed class InferenceEngine : IInferenceEngine
         refusal = new(RefusalReason.Stopped, null, "The engine has ended.");
         return null;
     }
+
+    public KvEventBatch ReadKvEvents(long from) => _kvEvents.Read(from);
 
     /// <summary>Stops at the end of the steps in flight; what still runs fails with <see cref="StepFailedException"/>.</summary>
     public async ValueTask DisposeAsync()
@@ -146,7 +151,7 @@ public sealed class InferenceEngine : IInferenceEngine
             failure = error as StepFailedException ?? new StepFailedException("The engine's thread failed.", error);
         }
 
-        End(failure);
+        End(failure, failure is null ? [] : SuspectsOfFailure());
     }
 
     /// <summary>Gives the device as many steps as it takes and sequences can make.</summary>
@@ -155,11 +160,11 @@ public sealed class InferenceEngine : IInferenceEngine
         while (_inFlight.Count < _executor.Shape.StepsInFlight && _scheduler.Schedule() is { } step)
         {
             _steps = step.Plan.Step;
-            PublishLoad();
             step.BehindPrompts = false;
             foreach (var ahead in _inFlight) step.BehindPrompts |= StepTimes.HasPrompts(ahead.Plan);
             step.Began = _time.GetTimestamp();
             _inFlight.Enqueue(step);
+            PublishLoad();
             _executor.Begin(step.Plan);
         }
     }
@@ -167,11 +172,13 @@ public sealed class InferenceEngine : IInferenceEngine
     /// <summary>Waits for the oldest step in flight, and hands out what came of it.</summary>
     private void EndStep()
     {
-        var step = _inFlight.Peek();
+        var step = _ending = _inFlight.Peek();
         var output = _executor.End();
-        _inFlight.Dequeue();
         ReadPrompts(step, output);
-        _scheduler.Complete(step, Sample(step, output));
+        var sampled = Sample(step, output);
+        _inFlight.Dequeue();
+        _ending = null;
+        _scheduler.Complete(step, sampled);
 
         var now = _time.GetTimestamp();
         _stepTimes.Record(
@@ -270,20 +277,27 @@ public sealed class InferenceEngine : IInferenceEngine
     {
         var left = _scheduler.TakeNoLongerQueued();
         if (left > 0) Interlocked.Add(ref _queued, -left);
-        lock (_loadGate) _load = LoadValues.Of(_scheduler, _stepTimes, _steps);
+        long? oldest = _inFlight.TryPeek(out var step) ? step.Began : null;
+        lock (_loadGate) _load = LoadValues.Of(_scheduler, _stepTimes, _steps, oldest);
     }
 
-    private void End(StepFailedException? failure)
+    /// <summary>The sequences that may be the cause of a failure: those of the step that was ending, or of all in flight where it may be any of them.</summary>
+    private HashSet<Sequence> SuspectsOfFailure() => _ending is { } step && _executor.Lost is not { IsCompleted: true }
+        ? [.. step.Planned]
+        : [.. _inFlight.SelectMany(flying => flying.Planned)];
+
+    private void End(StepFailedException? failure, HashSet<Sequence> suspects)
     {
         _commands.Close();
         var told = failure ?? new StepFailedException("The engine was stopped while the sequence ran.");
-        foreach (var (handle, _) in _scheduler.Outbox) handle.Fail(told);
-        foreach (var sequence in _scheduler.Drain()) sequence.Handle.Fail(told);
+        foreach (var sequence in _scheduler.Drain()) sequence.Handle.Fail(told, suspects.Contains(sequence));
+        foreach (var (handle, _) in _scheduler.Outbox) handle.Fail(told, wasInFailedStep: false);
         foreach (var (kind, sequence) in _commands.Take())
         {
-            if (kind == CommandKind.Submit) sequence.Handle.Fail(told);
+            if (kind == CommandKind.Submit) sequence.Handle.Fail(told, wasInFailedStep: false);
         }
 
+        _inFlight.Clear();
         PublishLoad();
         try
         {

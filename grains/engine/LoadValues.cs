@@ -29,7 +29,16 @@ internal readonly record struct LoadValues
 
     private double SecondsPerDecodeStep { get; init; }
 
-    public static LoadValues Of(Scheduler scheduler, StepTimes times, long steps) => new()
+    private double SecondsPerPrefillContext { get; init; }
+
+    private double PendingPrefillSeconds { get; init; }
+
+    private double LongestStepSeconds { get; init; }
+
+    /// <summary>When the oldest step in flight began; null where none is.</summary>
+    public long? OldestStepBegan { get; private init; }
+
+    public static LoadValues Of(Scheduler scheduler, StepTimes times, long steps, long? oldestStepBegan) => new()
     {
         Running = scheduler.RunningCount,
         Waiting = scheduler.WaitingCount,
@@ -43,9 +52,14 @@ internal readonly record struct LoadValues
         PrefixCacheHits = scheduler.Counters.PrefixCacheHits,
         SecondsPerPrefillToken = times.SecondsPerPrefillToken,
         SecondsPerDecodeStep = times.SecondsPerDecodeStep,
+        SecondsPerPrefillContext = times.SecondsPerPrefillContext,
+        PendingPrefillSeconds = scheduler.PendingPromptTokens * times.SecondsPerPrefillToken
+            + scheduler.PendingPromptContext * times.SecondsPerPrefillContext,
+        LongestStepSeconds = times.LongestStepSeconds,
+        OldestStepBegan = oldestStepBegan,
     };
 
-    public EngineLoad ToLoad(int blocks) => new()
+    public EngineLoad ToLoad(int blocks, TimeSpan stepAge) => new()
     {
         RunningSequences = Running,
         WaitingSequences = Waiting,
@@ -60,5 +74,9 @@ internal readonly record struct LoadValues
         PrefixCacheHits = PrefixCacheHits,
         SecondsPerPrefillToken = SecondsPerPrefillToken,
         SecondsPerDecodeStep = SecondsPerDecodeStep,
+        SecondsPerPrefillContext = SecondsPerPrefillContext,
+        PendingPrefillSeconds = PendingPrefillSeconds,
+        LongestStepSeconds = LongestStepSeconds,
+        StepAgeSeconds = stepAge.TotalSeconds,
     };
 }

@@ -1,4 +1,5 @@
 using Granary.Engine.Execution;
+using Granary.Engine.Scheduling;
 
 namespace Granary.Engine;
 
@@ -7,24 +8,37 @@ namespace Granary.Engine;
 /// A step without prompt tokens, and behind no prompt of another step in flight, is a sample of a decode step as its sequences feel it: from
 /// beginning to end. What a prompt costs is what it takes from all others: the time since the step before ended, or since its own beginning
 /// where that was later, less such a time of a decode step if it decodes too. With one step in flight both times are the same.
-/// Exponential averages: a sample weighs a tenth, so some tens of steps forget what was.
+/// Exponential averages: a sample weighs a tenth, so some tens of steps forget what was. What a prompt token costs grows with the tokens
+/// before it (<see cref="PrefillFit"/>).
 /// </remarks>
 internal sealed class StepTimes
 {
     private const double Weight = 0.1;
+    private const int RecentSteps = 64;
 
     private double _secondsBetweenDecodeSteps;
 
-    public double SecondsPerPrefillToken { get; private set; }
+    private readonly double[] _recent = new double[RecentSteps];
+    private readonly PrefillFit _prefill = new();
+    private int _recorded;
+
+    public double SecondsPerPrefillToken => _prefill.SecondsPerToken;
+
+    public double SecondsPerPrefillContext => _prefill.SecondsPerContext;
 
     public double SecondsPerDecodeStep { get; private set; }
+
+    /// <summary>The longest of the last 64 steps, from its beginning to its end.</summary>
+    public double LongestStepSeconds { get; private set; }
 
     /// <param name="elapsed">Between the step's beginning and its end.</param>
     /// <param name="occupied">Between the end of the step before, or the step's beginning if that was later, and its end.</param>
     /// <param name="behindPrompts">Whether a step that was in flight when this one began computes prompts.</param>
     public void Record(StepPlan plan, TimeSpan elapsed, TimeSpan occupied, bool behindPrompts)
     {
-        var (prefill, decoding) = CountTokens(plan);
+        _recent[_recorded++ % RecentSteps] = elapsed.TotalSeconds;
+        LongestStepSeconds = _recent.Max();
+        var (prefill, decoding, context) = CountTokens(plan);
         if (prefill == 0)
         {
             if (behindPrompts) return;
@@ -34,23 +48,27 @@ internal sealed class StepTimes
         }
 
         var seconds = occupied.TotalSeconds - (decoding > 0 ? _secondsBetweenDecodeSteps : 0);
-        if (seconds > 0) SecondsPerPrefillToken = Smooth(SecondsPerPrefillToken, seconds / prefill);
+        if (seconds > 0) _prefill.Record(prefill, context, seconds);
     }
 
     /// <summary>Whether a step computes tokens of prompts.</summary>
     public static bool HasPrompts(StepPlan plan) => CountTokens(plan).Prefill > 0;
 
-    private static (int Prefill, int Decoding) CountTokens(StepPlan plan)
+    private static (int Prefill, int Decoding, double Context) CountTokens(StepPlan plan)
     {
-        var (prefill, decoding) = (0, 0);
+        var (prefill, decoding, context) = (0, 0, 0.0);
         for (var b = 0; b < plan.SequenceCount; b++)
         {
             var tokens = plan.CumulativeSequenceLengths[b + 1] - plan.CumulativeSequenceLengths[b];
             if (tokens == 1 && plan.PastLengths[b] > 0) decoding++;
-            else prefill += tokens;
+            else
+            {
+                prefill += tokens;
+                context += Sequence.ContextOf(plan.PastLengths[b], tokens);
+            }
         }
 
-        return (prefill, decoding);
+        return (prefill, decoding, context);
     }
 
     private static double Smooth(double average, double sample) => average == 0 ? sample : average + Weight * (sample - average);

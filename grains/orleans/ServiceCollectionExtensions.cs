@@ -37,6 +37,7 @@ public static class GranaryGrainsExtensions
         services.AddHostedService<ShardDrain>();
         services.AddHostedService<InventoryReporter>();
         services.TryAddSingleton<ReplicaReaders>();
+        services.TryAddSingleton<NewsFeeds>();
         services.TryAddSingleton<StoredResponseMemory>();
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
         services.AddOptions<ShardHostOptions>().ValidateOnStart();

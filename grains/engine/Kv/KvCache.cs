@@ -10,14 +10,17 @@ internal sealed class KvCache
     private readonly BlockPool _pool;
     private readonly PrefixIndex? _index;
     private readonly BlockNamer _namer;
+    private readonly KvEventLog? _events;
 
-    public KvCache(int blockCount, int blockTokens, bool shared, BlockNamer? namer = null)
+    public KvCache(int blockCount, int blockTokens, bool shared, BlockNamer? namer = null, KvEventLog? events = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(blockTokens, 1);
         BlockTokens = blockTokens;
         _pool = new(blockCount);
         _index = shared ? new(blockCount, blockTokens) : null;
         _namer = namer ?? BlockHash.Next;
+        _events = events;
+        events?.Reserve(KvBlockTier.Device, blockCount);
     }
 
     public int BlockTokens { get; }
@@ -68,7 +71,7 @@ internal sealed class KvCache
         for (; missing > 0; missing--)
         {
             _pool.TryAllocate(out var block);
-            if (_index is not null && _index.Contains(block)) _index.Remove(block);
+            if (_index is not null && _index.Contains(block)) GiveUp(block);
             table.Add(block);
         }
 
@@ -89,6 +92,7 @@ internal sealed class KvCache
             if (_index.TryAdd(own, name, content, table.LastNumber, table.Salt))
             {
                 table.LastNumber = _index.NumberOf(own);
+                _events?.Stored(KvBlockTier.Device, own, name);
                 continue;
             }
 
@@ -112,6 +116,13 @@ internal sealed class KvCache
         if (_index is null || (place + 1) * BlockTokens >= tokens.Length) return -1;
         var name = table.NameOf(place, tokens, BlockTokens, _namer);
         return _index.Find(name, tokens.Slice(place * BlockTokens, BlockTokens), last, table.Salt);
+    }
+
+    /// <summary>Forgets what a block holds, before it is written over.</summary>
+    private void GiveUp(int block)
+    {
+        _index!.Remove(block);
+        _events?.Removed(KvBlockTier.Device, block);
     }
 
     /// <summary>Returns all blocks of a table.</summary>

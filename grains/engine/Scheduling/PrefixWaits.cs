@@ -19,7 +19,8 @@ internal sealed class PrefixWaits(KvCache cache)
         if (sequence.Awaited is { } awaited && Computes(awaited, sequence.AwaitedTokens)) return true;
 
         sequence.Awaited = null;
-        var tokens = cache.FindPrefix(sequence.Blocks, sequence.CacheableTokens) + cache.BlockTokens;
+        sequence.ExpectedCached = cache.FindPrefix(sequence.Blocks, sequence.CacheableTokens);
+        var tokens = sequence.ExpectedCached + cache.BlockTokens;
         if (tokens > sequence.CacheReach) return false;
         foreach (var older in running)
         {
@@ -27,6 +28,8 @@ internal sealed class PrefixWaits(KvCache cache)
             if (!Computes(older, tokens) || older.Blocks.Salt != sequence.Blocks.Salt) continue;
             if (!older.Tokens[..tokens].SequenceEqual(sequence.Tokens[..tokens])) continue;
             (sequence.Awaited, sequence.AwaitedTokens) = (older, tokens);
+            var common = older.Tokens.CommonPrefixLength(sequence.Tokens[..sequence.CacheReach]);
+            sequence.ExpectedCached = common - common % cache.BlockTokens;
             return true;
         }
 

@@ -20,6 +20,7 @@ internal sealed class Scheduler
     private readonly int _maxLogitRows;
     private readonly KvCache _cache;
     private readonly PrefixWaits _prefixWaits;
+    private readonly AloneTurns _aloneTurns;
     private readonly List<Sequence> _waiting = []; // Both in order of arrival.
     private readonly List<Sequence> _running = [];
     private readonly List<Delivery> _outbox = [];
@@ -27,6 +28,7 @@ internal sealed class Scheduler
     private readonly Stack<ScheduledStep> _unused = new();
     private readonly int _depth;
     private int _inFlight;
+    private bool _aloneInFlight;
     private long _arrivals;
     private int _noLongerQueued;
     private int _budget;
@@ -43,6 +45,7 @@ internal sealed class Scheduler
         _prefixWaits = new(_cache);
         _writer = new(_maxTokens, _maxRunning, _maxLogitRows, shape.Summaries);
         _depth = shape.StepsInFlight;
+        _aloneTurns = new(_depth);
     }
 
     public int RunningCount => _running.Count;
@@ -75,6 +78,18 @@ internal sealed class Scheduler
         }
     }
 
+    /// <summary>Sum over <see cref="PendingPromptTokens"/> of the tokens before each.</summary>
+    public double PendingPromptContext
+    {
+        get
+        {
+            double sum = 0;
+            foreach (var sequence in _running) sum += sequence.PendingPromptContext;
+            foreach (var sequence in _waiting) sum += sequence.PendingPromptContext;
+            return sum;
+        }
+    }
+
     /// <summary>Lets a sequence wait for its turn.</summary>
     public void Add(Sequence sequence)
     {
@@ -87,6 +102,7 @@ internal sealed class Scheduler
         }
 
         _waiting.Add(sequence);
+        _aloneTurns.Add(sequence);
     }
 
     /// <summary>Ends a sequence without a further token and frees its blocks: at once, or when the step ends that it is in. Nothing happens if it has ended.</summary>
@@ -107,16 +123,49 @@ internal sealed class Scheduler
     /// <returns>Null when as many are in flight as may be, or no sequence can advance: there is none, all are in flight or wait for one that is, or their readers are behind.</returns>
     public ScheduledStep? Schedule()
     {
-        if (_inFlight == _depth) return null;
-        _budget = _maxTokens;
-        _logitRows = _maxLogitRows;
-        (_preempted, _stalled) = (false, false);
-        var shares = StepShares.Of(_depth, _inFlight, _running, _waiting, _maxRunning);
+        if (_inFlight == _depth || _aloneInFlight) return null;
+        if (_aloneTurns.Next() is not { } alone) return ScheduleOthers();
+        if (!_aloneTurns.IsDue && ScheduleOthers() is { } others) return others;
+        return _inFlight > 0 ? null : ScheduleAlone(alone) ?? ScheduleOthers();
+    }
 
+    /// <summary>Makes a step of all that may share one.</summary>
+    private ScheduledStep? ScheduleOthers()
+    {
+        BeginPlanning();
+        var shares = StepShares.Of(_depth, _inFlight, _running, _waiting, _maxRunning);
         Advance(decoding: true, shares.Decoding);
         var prompts = Advance(decoding: false, shares.Prompts);
         if (!_preempted && !_stalled) StartWaiting(shares.Prompts - prompts);
 
+        var step = CollectStep();
+        if (step is not null) _aloneTurns.OthersAdvanced();
+        return step;
+    }
+
+    /// <summary>Makes a step of one sequence that shares none, if blocks and place can be had for it. No step is in flight.</summary>
+    private ScheduledStep? ScheduleAlone(Sequence sequence)
+    {
+        BeginPlanning();
+        if (sequence.State == SequenceState.Waiting) TryStartNext(sequence);
+        else TryAdvance(sequence);
+
+        var step = CollectStep();
+        _aloneInFlight = step is not null;
+        _aloneTurns.HadTurn(heldUp: step is null ? sequence : null);
+        return step;
+    }
+
+    private void BeginPlanning()
+    {
+        _budget = _maxTokens;
+        _logitRows = _maxLogitRows;
+        (_preempted, _stalled) = (false, false);
+    }
+
+    /// <returns>The step of the sequences that were given tokens; null when there are none.</returns>
+    private ScheduledStep? CollectStep()
+    {
         if (!_unused.TryPop(out var step)) step = new();
         step.Collect(_running);
         if (step.Planned.Count == 0)
@@ -156,6 +205,7 @@ internal sealed class Scheduler
         }
 
         _inFlight--;
+        _aloneInFlight = false; // Were one in flight, it was this.
         _unused.Push(step);
     }
 
@@ -179,33 +229,38 @@ internal sealed class Scheduler
     private int Advance(bool decoding, int most)
     {
         var taken = 0;
-        // The list may lose sequences behind the current one, and the current one itself.
         for (var i = 0; i < _running.Count && _budget > 0 && taken < most && !_stalled; i++)
         {
             var sequence = _running[i];
-            if (sequence.InFlight || sequence.Pending == 1 != decoding || sequence.Handle.IsPaused()) continue;
-
-            var chunk = ChunkOf(sequence);
-            if (chunk == 0) continue;
-            while (!_cache.TryGrow(sequence.Blocks, sequence.Computed + chunk))
-            {
-                if ((PausedVictim() ?? YoungestVictim(sequence)) is not { } victim)
-                {
-                    _stalled = true;
-                    break;
-                }
-
-                if (_running.IndexOf(victim) <= i) i--;
-                Preempt(victim);
-                if (victim == sequence) break;
-            }
-
-            if (_stalled || sequence.State != SequenceState.Running) continue;
-            Take(sequence, chunk);
-            taken++;
+            if (sequence.InFlight || sequence.IsAlone || sequence.Pending == 1 != decoding || sequence.Handle.IsPaused()) continue;
+            var running = _running.Count;
+            if (TryAdvance(sequence)) taken++;
+            // The list may have lost sequences, the current one too if it is the last.
+            if (_running.Count < running) i = sequence.State == SequenceState.Running ? _running.IndexOf(sequence) : _running.Count;
         }
 
         return taken;
+    }
+
+    /// <summary>Gives a running sequence tokens of the step, and blocks for them: of others if need be, which may cost it its own.</summary>
+    private bool TryAdvance(Sequence sequence)
+    {
+        var chunk = ChunkOf(sequence);
+        if (chunk == 0) return false;
+        while (!_cache.TryGrow(sequence.Blocks, sequence.Computed + chunk))
+        {
+            if ((PausedVictim() ?? YoungestVictim(sequence)) is not { } victim)
+            {
+                _stalled = true;
+                return false;
+            }
+
+            Preempt(victim);
+            if (victim == sequence) return false;
+        }
+
+        Take(sequence, chunk);
+        return true;
     }
 
     /// <summary>Tokens that the sequence may advance by, as far as budget and rows of logits reach.</summary>
@@ -230,25 +285,33 @@ internal sealed class Scheduler
         for (var i = 0; i < _waiting.Count && _budget > 0 && _logitRows > 0 && most > 0;)
         {
             var sequence = _waiting[i];
-            if (sequence.Handle.IsPaused() || _prefixWaits.MustWait(sequence, _running))
+            if (sequence == _aloneTurns.Held) return; // As below.
+            if (sequence.IsAlone || sequence.Handle.IsPaused() || _prefixWaits.MustWait(sequence, _running))
             {
                 i++;
                 continue;
             }
 
-            if (!TryStart(sequence))
-            {
-                // Those behind it wait too: overtaking would let small requests starve a large one.
-                if (PausedVictim() is not { } victim) return;
-                Preempt(victim);
-                i = _waiting.IndexOf(sequence);
-                continue;
-            }
-
-            _waiting.RemoveAt(i);
-            InsertByArrival(_running, sequence);
+            // Those behind it wait too: overtaking would let small requests starve a large one.
+            if (!TryStartNext(sequence)) return;
             most--;
+            // Those that had to give way to it may stand before it now.
+            while (i < _waiting.Count && _waiting[i].Arrival < sequence.Arrival) i++;
         }
+    }
+
+    /// <summary>Starts a waiting sequence, if need be in the place or with the blocks of one whose reader is behind.</summary>
+    private bool TryStartNext(Sequence sequence)
+    {
+        while (!TryStart(sequence))
+        {
+            if (PausedVictim() is not { } victim) return false;
+            Preempt(victim);
+        }
+
+        _waiting.Remove(sequence);
+        InsertByArrival(_running, sequence);
+        return true;
     }
 
     /// <summary>Gives a waiting sequence its first blocks if all that it has to compute fits, so that it is not preempted right after.</summary>

@@ -41,6 +41,9 @@ internal sealed class Sequence
 
     public int Choice => _request.Choice;
 
+    /// <summary>Whether it must share no step: it has yet to pass the place where an earlier life failed.</summary>
+    public bool IsAlone => _request.Alone && GeneratedCount <= _request.ReplayedTokens;
+
     public DateTimeOffset? Deadline => _request.Deadline;
 
     public BlockTable Blocks { get; }
@@ -71,8 +74,16 @@ internal sealed class Sequence
     /// <summary>Tokens known and not computed; 1 while decoding.</summary>
     public int Pending => TokenCount - Computed;
 
-    /// <summary>Prompt tokens not computed.</summary>
-    public int PendingPrompt => Math.Max(0, _request.PromptTokenIds.Length - Computed);
+    /// <summary>Prompt tokens that it has to compute yet: without those that it will find in the cache.</summary>
+    public int PendingPrompt => Math.Max(0, _request.PromptTokenIds.Length - FirstPending);
+
+    /// <summary>Sum over <see cref="PendingPrompt"/> of the tokens before each.</summary>
+    public double PendingPromptContext => ContextOf(FirstPending, PendingPrompt);
+
+    /// <summary>Leading tokens that a waiting sequence is to find in the cache, when its turn was last looked at.</summary>
+    public int ExpectedCached { get; set; }
+
+    private int FirstPending => State == SequenceState.Waiting ? ExpectedCached : Computed;
 
     /// <summary>Tokens it advances by in the step that is being made or is in flight; 0 when it stands still.</summary>
     public int Scheduled { get; set; }
@@ -130,6 +141,9 @@ internal sealed class Sequence
         _reading = null;
         return output;
     }
+
+    /// <summary>Sum of the tokens before each of <paramref name="count"/> tokens that follow <paramref name="past"/> others.</summary>
+    public static double ContextOf(int past, int count) => count * (past + (count - 1) / 2.0);
 
     public void Append(int token)
     {

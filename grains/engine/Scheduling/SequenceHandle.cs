@@ -41,6 +41,8 @@ internal sealed class SequenceHandle : ISequenceHandle
 
     public StepFailedException? Failure => Volatile.Read(ref _failure);
 
+    public bool WasInFailedStep { get; private set; }
+
     public bool TryRead(out GeneratedToken token)
     {
         if (!_tokens.Reader.TryRead(out token)) return false;
@@ -94,8 +96,11 @@ internal sealed class SequenceHandle : ISequenceHandle
         _released.TrySetResult();
     }
 
-    public void Fail(StepFailedException error)
+    /// <param name="wasInFailedStep">Whether the sequence may be the cause.</param>
+    public void Fail(StepFailedException error, bool wasInFailedStep)
     {
+        if (Failure is not null) return;
+        WasInFailedStep = wasInFailedStep; // Before the failure, which tells readers to look.
         Interlocked.Exchange(ref _failure, error);
         _tokens.Writer.TryComplete(error);
         Release();

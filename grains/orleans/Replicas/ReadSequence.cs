@@ -4,8 +4,9 @@ using Granary.GrainInterfaces.Replicas;
 namespace Granary.Grains.Replicas;
 
 /// <summary>One of the sequences whose tokens a <see cref="ReplicaReader"/> takes.</summary>
+/// <param name="replica">Its life.</param>
 /// <param name="stay">The sequence's part in its life, until nothing of it is left in the engine.</param>
-internal sealed class ReadSequence(long slot, ISequenceHandle handle, HostedReplica.Stay stay)
+internal sealed class ReadSequence(HostedReplica replica, long slot, ISequenceHandle handle, HostedReplica.Stay stay)
 {
     private int _limit = TokenCredit.Window;
     private int _sent;
@@ -34,7 +35,7 @@ internal sealed class ReadSequence(long slot, ISequenceHandle handle, HostedRepl
     /// <returns>Whether that was the sequence's end.</returns>
     public bool MoveTo(StepTokensWriter message)
     {
-        var failure = handle.Failure; // Read first: all that was written before it is there then.
+        var failure = handle.Failure ?? replica.Abandoned; // Read first: all that was written before it is there then.
         while (!IsOutOfCredit && message.HasRoom)
         {
             if (handle.TryRead(out var token))
@@ -46,7 +47,7 @@ internal sealed class ReadSequence(long slot, ISequenceHandle handle, HostedRepl
             else
             {
                 if (failure is null) return false;
-                message.AddFailure(slot, _sent, failure.Message);
+                message.AddFailure(slot, _sent, failure.Message, handle.WasInFailedStep);
                 return true;
             }
         }
@@ -57,7 +58,7 @@ internal sealed class ReadSequence(long slot, ISequenceHandle handle, HostedRepl
     /// <summary>Cancels what still runs; its blocks are free when this returns.</summary>
     public async ValueTask EndAsync()
     {
-        await handle.DisposeAsync().ConfigureAwait(false);
+        await replica.FreeAsync(handle).ConfigureAwait(false);
         Leave();
     }
 

@@ -16,7 +16,7 @@ namespace Granary.Grains.Replicas;
 /// Every call interleaves with every other: nothing here keeps state across an await.
 /// </remarks>
 [KeepAlive, Immovable, HomePlacement]
-internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders readers, ILogger<ReplicaGrain> logger) : Grain, IReplicaGrain
+internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders readers, NewsFeeds feeds, ILogger<ReplicaGrain> logger) : Grain, IReplicaGrain
 {
     private static readonly TimeSpan RetryAfterFull = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan RetryAfterAbsence = TimeSpan.FromSeconds(2);
@@ -25,15 +25,17 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
 
     public Task OpenReaderAsync(Guid reader, long epoch)
     {
-        if (!readers.TryOpen(reader, RequireLife(epoch)))
+        var replica = RequireLife(epoch);
+        if (!readers.TryOpen(reader, replica))
             throw new ReplicaSaturatedException($"Replica '{ReplicaId}' takes no more readers; this silo has {ReplicaReaders.MaxReaders}.", RetryAfterFull);
+        Require(reader, replica);
         return Task.CompletedTask;
     }
 
     public async Task SubmitAsync(GenerateRequest request, long epoch, Guid reader, long slot)
     {
         var replica = RequireLife(epoch);
-        var known = Require(reader);
+        var known = Require(reader, replica);
         var stay = Enter(replica);
         ISequenceHandle? sequence = null;
         try
@@ -43,7 +45,7 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
         }
         catch
         {
-            if (sequence is not null) await sequence.DisposeAsync();
+            if (sequence is not null) await replica.FreeAsync(sequence);
             stay.Dispose();
             throw;
         }
@@ -58,28 +60,31 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
 
     public Task GrantAsync(Guid reader, TokenCredit credit)
     {
-        readers.Find(reader)?.Grant([credit]);
+        Find(reader)?.Grant([credit]);
         return Task.CompletedTask;
     }
 
-    public Task CancelAsync(Guid reader, long slot) => readers.Find(reader)?.CancelAsync(slot).AsTask() ?? Task.CompletedTask;
+    public Task CancelAsync(Guid reader, long slot) => Find(reader)?.CancelAsync(slot).AsTask() ?? Task.CompletedTask;
 
     public async Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default)
     {
         var replica = RequireLife(epoch);
         using var stay = Enter(replica);
-        await using var sequence = Submit(replica, ReplicaMapping.ToEngine(request));
+        var sequence = Submit(replica, ReplicaMapping.ToEngine(request));
+        GeneratedToken read;
         try
         {
-            await sequence.WaitToReadAsync(cancellationToken);
+            read = await ReadPromptAsync(replica, sequence, cancellationToken);
         }
         catch (StepFailedException exception)
         {
             throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the text was embedded: {exception.Message}");
         }
+        finally
+        {
+            await replica.FreeAsync(sequence);
+        }
 
-        // A prompt that is only read gives one thing, its end.
-        sequence.TryRead(out var read);
         if (read.Prompt?.Embedding is { } vector) return new EmbedResult(vector, read.CachedPromptTokens);
         if (read.End == SequenceEnd.Deadline) throw new TimeoutException($"The deadline of request '{request.RequestId}' passed on replica '{ReplicaId}'.");
         throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no vector for request '{request.RequestId}'.");
@@ -97,8 +102,25 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
         return Task.FromResult(ReplicaMapping.ToLoad(replica));
     }
 
-    public Task<ReplicaNews> WatchAsync(long epoch, long nextEvent, CancellationToken cancellationToken = default) =>
-        Task.FromResult(new ReplicaNews(ReplicaMapping.ToLoad(RequireLife(epoch)), new KvEvents { First = 0, Next = 0, IsSnapshot = true }));
+    public async Task<ReplicaNews> WatchAsync(long epoch, long nextEvent, CancellationToken cancellationToken = default)
+    {
+        var feed = feeds.Of(RequireLife(epoch));
+        if (!await feed.WaitAsync(nextEvent, cancellationToken))
+            throw new ReplicaSaturatedException($"Replica '{ReplicaId}' is watched by {NewsFeed.MaxWatchers} already, the most that may.", RetryAfterFull);
+        RequireLife(epoch); // It may have ended meanwhile.
+        return feed.Read(nextEvent);
+    }
+
+    /// <summary>A prompt that is only read gives one thing, its end.</summary>
+    private static async Task<GeneratedToken> ReadPromptAsync(HostedReplica replica, ISequenceHandle sequence, CancellationToken cancellationToken)
+    {
+        var reading = sequence.WaitToReadAsync(cancellationToken).AsTask();
+        await Task.WhenAny(reading, replica.Ended);
+        if (replica.Abandoned is { } failure) throw failure;
+        await reading;
+        sequence.TryRead(out var read);
+        return read;
+    }
 
     private HostedReplica RequireLife(long epoch)
     {
@@ -113,7 +135,19 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
             epoch, replica?.Epoch ?? 0);
     }
 
-    private ReplicaReader Require(Guid reader) => readers.Find(reader)
+    /// <summary>What another replica's caller names is as unknown as a reader that was forgotten.</summary>
+    private ReplicaReader? Find(Guid reader) => readers.Find(reader) is { } known && known.Replica.ReplicaId == ReplicaId ? known : null;
+
+    /// <summary>The reader, of this very life: what it submits to one must never come as another's.</summary>
+    private ReplicaReader Require(Guid reader, HostedReplica life)
+    {
+        var known = Require(reader);
+        return ReferenceEquals(known.Replica, life)
+            ? known
+            : throw new UnknownReaderException($"Reader {reader} reads from epoch {known.Replica.Epoch} of replica '{ReplicaId}'; epoch {life.Epoch} needs a reader of its own.");
+    }
+
+    private ReplicaReader Require(Guid reader) => Find(reader)
         ?? throw new UnknownReaderException($"Replica '{ReplicaId}' does not know reader {reader}: it was not opened, or took nothing for {ReaderLease.Silence}.");
 
     private HostedReplica.Stay Enter(HostedReplica replica) =>

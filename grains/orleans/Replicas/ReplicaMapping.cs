@@ -19,6 +19,7 @@ internal static class ReplicaMapping
         CacheSalt = request.CacheSalt,
         PromptLogprobs = request.PromptLogprobs,
         ReplayedTokens = request.ReplayedTokens,
+        Alone = request.IsSuspect,
         Deadline = request.Deadline,
     };
 
@@ -70,6 +71,11 @@ internal static class ReplicaMapping
             Steps = load.Steps,
             SecondsPerPrefillToken = load.SecondsPerPrefillToken,
             SecondsPerDecodeStep = load.SecondsPerDecodeStep,
+            SecondsPerPrefillContext = load.SecondsPerPrefillContext,
+            PendingPrefillSeconds = load.PendingPrefillSeconds,
+            LongestStepSeconds = load.LongestStepSeconds,
+            StepAgeSeconds = load.StepAgeSeconds,
+            IsDraining = replica.IsDraining,
         };
     }
 

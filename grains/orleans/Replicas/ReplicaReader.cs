@@ -25,6 +25,7 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
     private TimeSpan _patience; // What the timer was set to, and when.
     private long _patienceBegan;
     private bool _taking;
+    private bool _toldDraining; // Belongs to whoever takes.
     private bool _waiting;
     private bool _closed;
 
@@ -32,7 +33,7 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
     {
         _replica = replica;
         _time = time;
-        _message = new(replica.Epoch);
+        _message = new(replica);
     }
 
     public HostedReplica Replica => _replica;
@@ -44,20 +45,20 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
         _forgotten = forgotten;
         _timer = _time.CreateTimer(static reader => ((ReplicaReader)reader!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         lock (_gate) Expect(ReaderLease.Silence);
-        // A take that waits when the life ends hears of it at once: the silo may be about to stop.
-        _ = _replica.Ended.ContinueWith(
-            static (_, reader) => ((ReplicaReader)reader!).Wake(), this, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        // A take that waits when the life drains or ends hears of it at once: the silo may be about to stop.
+        _replica.Changed += OnLifeChanged;
     }
 
     /// <summary>Takes a sequence over; where this fails it stays the caller's.</summary>
     /// <exception cref="UnknownReaderException">The reader was forgotten meanwhile.</exception>
     public void Add(long slot, ISequenceHandle handle, HostedReplica.Stay stay)
     {
-        var sequence = new ReadSequence(slot, handle, stay);
+        var sequence = new ReadSequence(_replica, slot, handle, stay);
         lock (_gate)
         {
             if (_closed) throw Unknown();
             if (!_sequences.TryAdd(slot, sequence)) throw new RequestRefusedException($"slot is {slot}, which another sequence of the reader has.", "slot");
+            if (_taking && _patience > ReaderLease.BusyHeartbeat) Expect(ReaderLease.BusyHeartbeat);
         }
 
         handle.Listen(() => Ready(sequence));
@@ -79,7 +80,7 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
         }
     }
 
-    /// <summary>Waits for something to take, at most <see cref="ReaderLease.Heartbeat"/>.</summary>
+    /// <summary>Waits for something to take, at most <see cref="ReaderLease.Heartbeat"/>, with sequences <see cref="ReaderLease.BusyHeartbeat"/>.</summary>
     /// <exception cref="UnknownReaderException">The reader has been forgotten.</exception>
     public async Task<StepTokens> TakeAsync()
     {
@@ -88,7 +89,7 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
             if (_closed) throw Unknown();
             if (_taking) throw new InvalidOperationException($"A reader of replica '{_replica.ReplicaId}' takes twice at a time.");
             _taking = true;
-            Expect(ReaderLease.Heartbeat);
+            Expect(_sequences.Count > 0 ? ReaderLease.BusyHeartbeat : ReaderLease.Heartbeat);
         }
 
         try
@@ -101,7 +102,9 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
                 more = await WaitAsync();
             }
 
-            return _message.Take(isLast: TryFinish());
+            var message = _message.Take(isLast: TryFinish());
+            _toldDraining = message.IsDraining;
+            return message;
         }
         finally
         {
@@ -185,7 +188,7 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
         lock (_gate)
         {
             if (_queued.Count > 0) return new(true);
-            if (IsFinished || _patience - _time.GetElapsedTime(_patienceBegan) <= TimeSpan.Zero) return new(false);
+            if (IsFinished || _replica.IsDraining != _toldDraining || _patience - _time.GetElapsedTime(_patienceBegan) <= TimeSpan.Zero) return new(false);
             _wake.Reset();
             _waiting = true;
             return new(this, _wake.Version);
@@ -203,15 +206,24 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
             _closed = true;
         }
 
-        _timer.Dispose();
-        _forgotten(0);
+        Close(0);
         return true;
     }
 
-    private void Wake()
+    private void OnLifeChanged()
     {
         lock (_gate)
         {
+            if (_replica.Abandoned is not null)
+            {
+                // Its engine will not say so of each of them.
+                foreach (var sequence in _sequences.Values.Where(sequence => !sequence.IsQueued))
+                {
+                    sequence.IsQueued = true;
+                    _queued.Add(sequence);
+                }
+            }
+
             if (!_waiting) return;
             _waiting = false;
         }
@@ -260,9 +272,16 @@ internal sealed class ReplicaReader : IValueTaskSource<bool>
             return;
         }
 
-        _timer.Dispose();
         foreach (var sequence in left) _ = sequence.EndAsync().AsTask();
-        _forgotten(left.Length);
+        Close(left.Length);
+    }
+
+    /// <summary>Outside the lock: whoever is told may ask the reader again.</summary>
+    private void Close(int cutOff)
+    {
+        _replica.Changed -= OnLifeChanged;
+        _timer.Dispose();
+        _forgotten(cutOff);
     }
 
     private UnknownReaderException Unknown() => new($"The reader was forgotten by replica '{_replica.ReplicaId}': it took nothing for {ReaderLease.Silence}.");

@@ -4,7 +4,7 @@ using Granary.GrainInterfaces.Replicas;
 namespace Granary.Grains.Replicas;
 
 /// <summary>Gathers the entries of one message; one writer makes all messages of a reader.</summary>
-internal sealed class StepTokensWriter(long epoch)
+internal sealed class StepTokensWriter(HostedReplica replica)
 {
     private readonly List<TokenDetail> _details = [];
     private long[] _slots = new long[64];
@@ -29,23 +29,27 @@ internal sealed class StepTokensWriter(long epoch)
         Add(slot, token.Index, token.TokenId);
     }
 
-    public void AddFailure(long slot, int index, string failure)
+    public void AddFailure(long slot, int index, string failure, bool wasInFailedStep)
     {
-        _details.Add(new TokenDetail { Entry = _count, Failure = failure });
+        _details.Add(new TokenDetail { Entry = _count, Failure = failure, WasInFailedStep = wasInFailedStep });
         Add(slot, index, -1);
     }
 
-    /// <summary>The message; the writer is empty again.</summary>
-    public StepTokens Take(bool isLast = false)
+    /// <summary>The message, with how the life stands now; the writer is empty again.</summary>
+    public StepTokens Take(bool isLast)
     {
+        var load = replica.Engine.Load;
         var message = new StepTokens
         {
-            Epoch = epoch,
+            Epoch = replica.Epoch,
             Slots = _slots[.._count],
             Indexes = _indexes[.._count],
             TokenIds = _tokenIds[.._count],
             Details = [.. _details],
             IsLast = isLast,
+            Steps = load.Steps,
+            StepSeconds = load.LongestStepSeconds,
+            IsDraining = replica.IsDraining,
         };
         _count = 0;
         _isHeavy = false;

@@ -1,6 +1,7 @@
 using System.Collections.Frozen;
 using Granary.Engine;
 using Granary.Engine.Execution;
+using Granary.Engine.Kv;
 using Granary.Engine.Simulation;
 using Granary.GrainInterfaces.Replicas;
 using Granary.Grains;
@@ -58,6 +59,8 @@ internal static class SimulatedReplica
             if (request.PromptTokenIds.Length == Prompt.Tokens) log.Submitted(Prompt.NumberOf(request.PromptTokenIds));
             return engine.TrySubmit(request, out refusal);
         }
+
+        public KvEventBatch ReadKvEvents(long from) => engine.ReadKvEvents(from);
 
         public ValueTask DisposeAsync() => engine.DisposeAsync();
     }

@@ -15,6 +15,8 @@ internal sealed class ScriptedSequence : ISequenceHandle
 
     public StepFailedException? Failure => Volatile.Read(ref _failure);
 
+    public bool WasInFailedStep { get; init; }
+
     public bool IsDisposed { get; private set; }
 
     /// <summary>Tokens that nobody has taken.</summary>

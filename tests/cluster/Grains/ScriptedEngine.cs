@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Granary.Engine;
+using Granary.Engine.Kv;
 
 namespace Granary.Tests.Cluster.Grains;
 
@@ -27,6 +28,8 @@ internal sealed class ScriptedEngine(IInferenceEngine inner) : IInferenceEngine
         Of(request.RequestId).TrySetResult();
         return handle;
     }
+
+    public KvEventBatch ReadKvEvents(long from) => inner.ReadKvEvents(from);
 
     public ValueTask DisposeAsync() => inner.DisposeAsync();
 
