@@ -4,19 +4,21 @@ using Microsoft.Extensions.Logging;
 namespace Granary.Client;
 
 /// <summary>The load that a ticket stands for at the router; disposing it gives it back.</summary>
-internal sealed partial class Booking(Ticket ticket, IRouterGrain router, ILogger logger) : IAsyncDisposable
+internal sealed partial class Booking(Ticket ticket, IRouterGrain router, TimeProvider time, ILogger logger) : IAsyncDisposable
 {
+    /// <summary>A router that does not answer holds nobody up: the booking ends by its lease.</summary>
+    private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(1);
+
     public Ticket Ticket => ticket;
 
     public async ValueTask DisposeAsync()
     {
         try
         {
-            await router.ReleaseAsync(ticket.BookingId, CancellationToken.None);
+            await router.ReleaseAsync(ticket.BookingId, cancellationToken: CancellationToken.None).WaitAsync(AnswerLimit, time);
         }
         catch (Exception exception)
         {
-            // The answer is complete; the booking ends by its lease.
             LogReleaseFailed(logger, ticket.BookingId, exception);
         }
     }

@@ -1,6 +1,6 @@
+using System.Diagnostics.Metrics;
 using System.Runtime.CompilerServices;
 using Granary.GrainInterfaces;
-using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 using Microsoft.Extensions.Logging;
@@ -8,71 +8,95 @@ using Orleans;
 
 namespace Granary.Client;
 
-/// <summary>Ticket from the model's router, tokens straight from the replica, booking given back.</summary>
+/// <summary>Ticket from the model's router, tokens straight from the replica, booking given back; and all of it again where a life is lost.</summary>
 /// <remarks>
-/// A replica that turns the request away before its first token or its vector costs one other ticket that excludes that life; then its error is
-/// the caller's. After that nothing is tried again: a loss is a <see cref="ReplicaFailedException"/>.
+/// A request that nobody has taken hears the second refusal. One that was taken ends as if nothing had happened, whatever becomes of the lives that take it;
+/// only its deadline, its caller, the bounds of <see cref="SurvivalOptions"/> or a request that itself ends replicas stop it before.
 /// </remarks>
-public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProvider time, ILogger<GrainGenerationClient> logger) : IGenerationClient
+public sealed class GrainGenerationClient : IGenerationClient
 {
     /// <summary>How long after the deadline the replica may tell of it, before the client does so itself.</summary>
     private static readonly TimeSpan DeadlineGrace = TimeSpan.FromSeconds(1);
 
-    private readonly TicketedCall _calls = new(grains, logger);
-    private readonly ReplicaConnections _connections = new(grains, time);
+    private readonly IGrainFactory _grains;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly SurvivalOptions _options;
+    private readonly RetryPauses _pauses;
+    private readonly TicketOffice _tickets;
+    private readonly ReplicaConnections _connections;
+    private readonly SurvivalMetrics _metrics;
+
+    /// <param name="options">Null for the defaults.</param>
+    /// <param name="silo">The silo that this process' gateway is part of; null outside of silos.</param>
+    /// <param name="meters">Null for a meter of its own.</param>
+    /// <param name="random">Shortens pauses; null for one of its own.</param>
+    public GrainGenerationClient(
+        IGrainFactory grains, TimeProvider time, ILogger<GrainGenerationClient> logger, SurvivalOptions? options = null, string? silo = null,
+        IMeterFactory? meters = null, Random? random = null)
+    {
+        (_grains, _time, _logger, _options) = (grains, time, logger, options ?? new());
+        _pauses = new(random ?? new());
+        _tickets = new(grains, silo, _options, _pauses, time, logger);
+        _connections = new(grains, _options, time);
+        _metrics = new(meters);
+    }
 
     public async IAsyncEnumerable<TokenChunk> GenerateAsync(
         GenerateRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, time, cancellationToken);
-        GenerationStream? stream = null;
-        var delivered = 0;
-        try
+        using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, _time, cancellationToken);
+        await using var driver = new GenerationDriver(
+            request, _tickets, _connections, SearchFor(request.Model, request.RequestId, deadline.Token), _options, _metrics, _time, _logger, deadline.Token);
+        var end = FinishReason.Deadline;
+        while (!deadline.HasPassed)
         {
-            var open = !deadline.HasPassed;
-            while (open)
+            StreamNews news;
+            try
             {
-                try
+                if (driver.Stream is null && !await driver.ContinueAsync())
                 {
-                    stream ??= await OpenAsync(request, deadline.Token);
-                    if (!await stream.MoveNextAsync().ConfigureAwait(false)) break;
-                }
-                catch (OperationCanceledException) when (deadline.WasCause)
-                {
-                    open = false;
-                    continue;
+                    end = FinishReason.Length;
+                    break;
                 }
 
-                var chunk = stream.Current;
-                if (!IsNext(chunk, stream.Ticket, delivered, request.RequestId)) continue;
-                if (chunk.TokenId >= 0) delivered++;
-                yield return chunk;
-                if (chunk.FinishReason is not null) yield break;
+                news = await driver.Stream!.NextAsync().ConfigureAwait(false);
+                if (news == StreamNews.Draining) await driver.TryMoveAsync();
+            }
+            catch (OperationCanceledException) when (deadline.WasCause)
+            {
+                break;
             }
 
-            if (open) throw new ReplicaFailedException($"The tokens of request '{request.RequestId}' ended after {delivered} without a finish reason.");
-            yield return new TokenChunk { Index = delivered, TokenId = -1, Epoch = stream?.Ticket.Replica.Epoch ?? 0, FinishReason = FinishReason.Deadline };
+            if (news == StreamNews.Ended) driver.LoseStream();
+            if (news != StreamNews.Token) continue;
+            var chunk = driver.Stream.Current;
+            if (!driver.TryDeliver(ref chunk)) continue;
+            yield return chunk;
+            if (chunk.FinishReason is not null) yield break;
         }
-        finally
-        {
-            if (stream is not null) await stream.DisposeAsync();
-        }
+
+        yield return driver.End(end);
     }
 
     public async Task<EmbedResult> EmbedAsync(EmbedRequest request, CancellationToken cancellationToken = default)
     {
-        using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, time, cancellationToken);
+        using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, _time, cancellationToken);
         if (deadline.HasPassed) throw DeadlinePassed(request);
+        var blockTokens = _tickets.BlockTokensOf(request.Model);
         var route = new RouteRequest
         {
             RequestId = request.RequestId,
             PromptTokens = request.TokenIds.Length,
             MaxTokens = 0,
             PrefixHash = PrefixHash.Of(request.TokenIds, request.CacheSalt),
+            Blocks = PromptBlocks.Of(request.TokenIds, request.CacheSalt, blockTokens),
+            BlockTokens = blockTokens,
+            Fingerprint = PromptBlocks.Fingerprint(request.TokenIds, PromptBlocks.Of(request.TokenIds, request.CacheSalt), request.CacheSalt),
         };
         try
         {
-            return await _calls.AskAsync(request.Model, route, AskAsync, deadline.Token) ?? throw DeadlinePassed(request);
+            return await SearchFor(request.Model, request.RequestId, deadline.Token).FindAsync(route, AskAsync, isWork: true) ?? throw DeadlinePassed(request);
         }
         catch (OperationCanceledException) when (deadline.WasCause)
         {
@@ -81,73 +105,25 @@ public sealed partial class GrainGenerationClient(IGrainFactory grains, TimeProv
 
         async Task<EmbedResult?> AskAsync(Booking booking)
         {
-            await using var held = booking;
             var life = booking.Ticket.Replica;
+            EmbedResult? result;
             try
             {
-                return await grains.GetGrain<IReplicaGrain>(life.ReplicaId).EmbedAsync(request, life.Epoch, deadline.Token);
+                result = await _grains.GetGrain<IReplicaGrain>(life.ReplicaId).EmbedAsync(request, life.Epoch, deadline.Token);
             }
-            catch (TimeoutException) when (request.Deadline - DeadlineGrace <= time.GetUtcNow())
+            catch (TimeoutException) when (request.Deadline - DeadlineGrace <= _time.GetUtcNow())
             {
-                return null; // The replica's clock says so; a call that Orleans gave up is not so near.
+                result = null; // The replica's clock says so; a call that Orleans gave up is not so near.
             }
+
+            await booking.DisposeAsync();
+            return result;
         }
     }
 
-    /// <summary>A stream whose first chunk has arrived.</summary>
-    private Task<GenerationStream> OpenAsync(GenerateRequest request, CancellationToken cancellationToken)
-    {
-        var route = new RouteRequest
-        {
-            RequestId = request.RequestId,
-            PromptTokens = request.PromptTokenIds.Length,
-            MaxTokens = request.Sampling.MaxTokens,
-            PrefixHash = PrefixHash.Of(request.PromptTokenIds, request.CacheSalt),
-            Group = request.Group,
-        };
-        return _calls.AskAsync(request.Model, route, AskAsync, cancellationToken);
-
-        async Task<GenerationStream> AskAsync(Booking booking)
-        {
-            TokenStream tokens;
-            try
-            {
-                tokens = await _connections.SubmitAsync(booking.Ticket.Replica, request, cancellationToken);
-            }
-            catch
-            {
-                await booking.DisposeAsync();
-                throw;
-            }
-
-            var stream = new GenerationStream(booking, tokens);
-            try
-            {
-                await stream.FetchFirstAsync();
-                return stream;
-            }
-            catch
-            {
-                await stream.DisposeAsync();
-                throw;
-            }
-        }
-    }
-
-    /// <summary>Whether the chunk is the one that comes next.</summary>
-    /// <exception cref="ReplicaFailedException">Tokens before it are missing: nothing right can follow.</exception>
-    private bool IsNext(in TokenChunk chunk, Ticket ticket, int delivered, string requestId)
-    {
-        if (chunk.Epoch == ticket.Replica.Epoch && chunk.Index == delivered) return true;
-        if (chunk.Epoch == ticket.Replica.Epoch && chunk.Index > delivered)
-            throw new ReplicaFailedException($"Token {delivered} of request '{requestId}' is missing; {chunk.Index} came from '{ticket.Replica.ReplicaId}'.");
-        LogDropped(requestId, chunk.Index, chunk.Epoch, delivered, ticket.Replica.Epoch);
-        return false;
-    }
+    private LifeSearch SearchFor(string model, string requestId, CancellationToken cancellationToken) =>
+        new(_tickets, _pauses, _options, _time, _logger, model, requestId, cancellationToken);
 
     private static TimeoutException DeadlinePassed(EmbedRequest request) =>
         new($"The deadline of request '{request.RequestId}', {request.Deadline:O}, has passed.");
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Request {RequestId}: token {Index} of epoch {Epoch} dropped; expected {Expected} of epoch {ExpectedEpoch}.")]
-    private partial void LogDropped(string requestId, int index, long epoch, int expected, long expectedEpoch);
 }

@@ -6,8 +6,8 @@ namespace Granary.Client;
 
 /// <summary>This process as a reader of one life of one replica: takes what each step made for all its sequences, and hands it to their streams.</summary>
 /// <remarks>
-/// One take is under way at all times: it brings tokens, carries credits, and is the sign of life. Where it fails, every stream fails, once. Safe for
-/// any thread.
+/// One take is under way at all times: it brings tokens, carries credits, and is the sign of life on both sides. Where it fails or stays out, every stream
+/// is lost, once; where steps stand still, those that wait for them. Safe for any thread.
 /// </remarks>
 internal sealed class ReplicaConnection
 {
@@ -17,43 +17,61 @@ internal sealed class ReplicaConnection
     /// <summary>Who leaves waits for the step in progress, and no longer than this for a device that does not answer.</summary>
     internal static readonly TimeSpan LeaveLimit = TimeSpan.FromSeconds(2);
 
+    /// <summary>How often the streams of a life that will end hear of it.</summary>
+    internal static readonly TimeSpan DrainPause = TimeSpan.FromSeconds(1);
+
     private readonly Lock _gate = new();
     private readonly IReplicaGrain _replica;
     private readonly TimeProvider _time;
+    private readonly LifeWatch _watch;
     private readonly Guid _id = Guid.NewGuid();
     private readonly Dictionary<long, TokenStream> _streams = [];
     private readonly List<TokenCredit> _credits = [];
     private Task _opening = null!; // Set by Start, before anybody submits.
+    private ITimer _timer = null!; // As the opening.
+    private Action<ReplicaConnection> _onClosed = null!; // As the opening.
     private long _lastSlot;
     private long _idleSince;
+    private long? _toldDraining;
+    private int _admitted;
+    private bool _retired;
     private bool _closed;
 
-    public ReplicaConnection(IReplicaGrain replica, ReplicaLife life, TimeProvider time)
+    public ReplicaConnection(IReplicaGrain replica, ReplicaLife life, SurvivalOptions options, TimeProvider time)
     {
         (_replica, Life, _time) = (replica, life, time);
+        _watch = new LifeWatch(options, time);
         _idleSince = time.GetTimestamp();
     }
 
     public ReplicaLife Life { get; }
 
+    /// <summary>The life, in messages.</summary>
+    public string Name => $"Replica '{Life.ReplicaId}', epoch {Life.Epoch},";
+
+    public long Timestamp => _time.GetTimestamp();
+
     /// <param name="closed">Called once, when nothing can be begun any more.</param>
     public void Start(Action<ReplicaConnection> closed)
     {
+        _onClosed = closed;
         // It serves many requests: neither the first one's context nor its scheduler is the connection's.
         using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
         {
+            _timer = _time.CreateTimer(static connection => ((ReplicaConnection)connection!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
             _opening = Task.Run(() => _replica.OpenReaderAsync(_id, Life.Epoch));
-            _ = Task.Run(() => RunAsync(closed));
+            _ = Task.Run(RunAsync);
         }
     }
 
     /// <summary>A stream for a request; null where the connection is closed.</summary>
-    public TokenStream? TryBegin(CancellationToken cancellationToken)
+    /// <param name="patience">How many times the limit its steps may stand still.</param>
+    public TokenStream? TryBegin(int patience, CancellationToken cancellationToken)
     {
         lock (_gate)
         {
-            if (_closed) return null;
-            var stream = new TokenStream(this, ++_lastSlot, cancellationToken);
+            if (_retired) return null;
+            var stream = new TokenStream(this, ++_lastSlot, patience, cancellationToken);
             _streams.Add(_lastSlot, stream);
             return stream;
         }
@@ -62,7 +80,7 @@ internal sealed class ReplicaConnection
     /// <summary>Begins nothing more: the replica has forgotten this reader. The take under way fails, and the streams with it.</summary>
     public void Retire()
     {
-        lock (_gate) _closed = true;
+        lock (_gate) _retired = true;
     }
 
     /// <summary>Has the replica admit the request; its errors come unchanged.</summary>
@@ -70,6 +88,12 @@ internal sealed class ReplicaConnection
     {
         await _opening.ConfigureAwait(false);
         await _replica.SubmitAsync(request, Life.Epoch, _id, slot).ConfigureAwait(false);
+        lock (_gate)
+        {
+            if (!_streams.TryGetValue(slot, out var stream)) return; // It has ended already, or was left.
+            stream.Admit(Timestamp);
+            if (_admitted++ == 0) _timer.Change(_watch.Begin(), Timeout.InfiniteTimeSpan);
+        }
     }
 
     /// <summary>Lets a sequence go on up to a limit.</summary>
@@ -98,37 +122,51 @@ internal sealed class ReplicaConnection
     }
 
     /// <summary>Ends a sequence; its blocks are free when this returns, unless the replica does not answer within <see cref="LeaveLimit"/>.</summary>
-    public async Task CancelAsync(long slot) =>
-        await _replica.CancelAsync(_id, slot).WaitAsync(LeaveLimit, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    public Task CancelAsync(long slot) => WithinLeaveLimitAsync(_replica.CancelAsync(_id, slot));
 
-    private async Task RunAsync(Action<ReplicaConnection> closed)
+    /// <summary>Waits for a call, however it ends, no longer than who leaves waits.</summary>
+    public async Task WithinLeaveLimitAsync(Task call) => await call.WaitAsync(LeaveLimit, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+    private async Task RunAsync()
     {
-        Exception? failure = null;
+        Loss loss;
         try
         {
             await _opening.ConfigureAwait(false);
             while (!CloseIfIdle())
             {
                 var message = await _replica.TakeAsync(_id, TakeCredits()).ConfigureAwait(false);
+                Hear(message);
                 Distribute(message);
                 if (message.IsLast) break;
             }
+
+            loss = new(LossReason.Crash, $"{Name} has ended.");
         }
         catch (Exception exception)
         {
-            failure = exception;
+            loss = new(LossReason.Crash, $"{Name} was lost: {exception.GetType().Name}: {exception.Message}") { IsSudden = true };
         }
 
+        Close(loss);
+    }
+
+    /// <summary>Ends what is left, once.</summary>
+    private void Close(Loss loss)
+    {
         TokenStream[] left;
         lock (_gate)
         {
-            _closed = true;
+            if (_closed) return;
+            _closed = _retired = true;
             left = [.. _streams.Values];
             _streams.Clear();
+            _watch.End();
         }
 
-        closed(this);
-        foreach (var stream in left) stream.End(failure);
+        _timer.Dispose();
+        _onClosed(this);
+        foreach (var stream in left) stream.End(loss, runs: loss.Reason == LossReason.Stall);
     }
 
     private TokenCredit[] TakeCredits()
@@ -142,14 +180,61 @@ internal sealed class ReplicaConnection
         }
     }
 
-    /// <summary>Closes the connection where nobody needs it any more.</summary>
+    /// <summary>Begins nothing more where nobody needs the connection any more, or it was given up while a take was out.</summary>
     private bool CloseIfIdle()
     {
         lock (_gate)
         {
+            if (_closed) return true;
             if (_streams.Count > 0 || _time.GetElapsedTime(_idleSince) < IdleLimit) return false;
-            return _closed = true;
+            return _retired = true;
         }
+    }
+
+    /// <summary>What a message says of the life itself.</summary>
+    private void Hear(StepTokens message)
+    {
+        List<TokenStream>? stalled = null;
+        TokenStream[] draining = [];
+        lock (_gate)
+        {
+            _watch.Hear(message.Steps, message.StepSeconds, message.Slots.Length > 0);
+            if (_watch.IsStalled(0, 1))
+            {
+                // Before it counts that the message has nothing for them: whoever is paused by its own reader waits for no step.
+                foreach (var stream in _streams.Values)
+                {
+                    if (stream.WaitsForSteps(out var since) && _watch.IsStalled(since, stream.Patience)) (stalled ??= []).Add(stream);
+                }
+            }
+
+            if (message.IsDraining && (_toldDraining is not { } told || _time.GetElapsedTime(told) >= DrainPause))
+            {
+                _toldDraining = Timestamp;
+                draining = [.. _streams.Values];
+            }
+        }
+
+        foreach (var stream in draining) stream.TellDraining();
+        if (stalled is null) return;
+        var loss = new Loss(LossReason.Stall, $"{Name} stands still after {message.Steps} steps; its longest took {message.StepSeconds:0.###} s.") { IsSudden = true };
+        foreach (var stream in stalled) stream.End(loss, runs: true);
+    }
+
+    private void OnTimer()
+    {
+        lock (_gate)
+        {
+            if (_closed || !_watch.IsOn) return;
+            if (_watch.Tick() is { } next)
+            {
+                _timer.Change(next, Timeout.InfiniteTimeSpan);
+                return;
+            }
+        }
+
+        // The take is left to itself: whatever it brings is late.
+        Close(new(LossReason.Stall, $"{Name} was not heard of for {_watch.SilenceLimit.TotalSeconds:0.###} s.") { IsSudden = true });
     }
 
     private void Distribute(StepTokens message)
@@ -174,6 +259,8 @@ internal sealed class ReplicaConnection
     /// <summary>Under the lock.</summary>
     private void Remove(long slot)
     {
-        if (_streams.Remove(slot) && _streams.Count == 0) _idleSince = _time.GetTimestamp();
+        if (!_streams.Remove(slot, out var stream)) return;
+        if (stream.IsAdmitted && --_admitted == 0) _watch.End();
+        if (_streams.Count == 0) _idleSince = _time.GetTimestamp();
     }
 }

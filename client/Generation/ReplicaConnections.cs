@@ -8,7 +8,7 @@ namespace Granary.Client;
 
 /// <summary>The replicas' lives that this process reads from, one connection for each.</summary>
 /// <remarks>Safe for any thread.</remarks>
-internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time)
+internal sealed class ReplicaConnections(IGrainFactory grains, SurvivalOptions options, TimeProvider time)
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<ReplicaLife, ReplicaConnection> _connections = [];
@@ -23,15 +23,17 @@ internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time
     }
 
     /// <summary>Has the life's replica admit a request. Its errors come unchanged.</summary>
+    /// <param name="patience">How many times longer than usual its steps may stand still, at least 1.</param>
+    /// <exception cref="TimeoutException">It did not answer within <see cref="SurvivalOptions.AnswerLimit"/>; what it may have begun is ended when it answers.</exception>
     /// <returns>The sequence's tokens; the caller's to dispose.</returns>
-    public async Task<TokenStream> SubmitAsync(ReplicaLife life, GenerateRequest request, CancellationToken cancellationToken)
+    public async Task<TokenStream> SubmitAsync(ReplicaLife life, GenerateRequest request, int patience, CancellationToken cancellationToken)
     {
         for (var again = true; ; again = false)
         {
-            var (connection, stream) = Begin(life, cancellationToken);
+            var (connection, stream) = Begin(life, patience, cancellationToken);
             try
             {
-                await stream.SubmitAsync(request);
+                await stream.SubmitAsync(request, options.AnswerLimit, time);
                 return stream;
             }
             catch (UnknownReaderException) when (again)
@@ -39,6 +41,11 @@ internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time
                 // This process stood still for longer than its lease, and nothing was started.
                 connection.Retire();
                 await stream.DisposeAsync();
+            }
+            catch (TimeoutException)
+            {
+                stream.Abandon();
+                throw;
             }
             catch
             {
@@ -49,13 +56,13 @@ internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time
     }
 
     /// <summary>A stream of the life's connection, which is opened where there is none.</summary>
-    private (ReplicaConnection Connection, TokenStream Stream) Begin(ReplicaLife life, CancellationToken cancellationToken)
+    private (ReplicaConnection Connection, TokenStream Stream) Begin(ReplicaLife life, int patience, CancellationToken cancellationToken)
     {
         lock (_gate)
         {
-            if (_connections.TryGetValue(life, out var connection) && connection.TryBegin(cancellationToken) is { } stream) return (connection, stream);
-            connection = new ReplicaConnection(grains.GetGrain<IReplicaGrain>(life.ReplicaId), life, time);
-            stream = connection.TryBegin(cancellationToken)!; // Only what was started can be closed.
+            if (_connections.TryGetValue(life, out var connection) && connection.TryBegin(patience, cancellationToken) is { } stream) return (connection, stream);
+            connection = new ReplicaConnection(grains.GetGrain<IReplicaGrain>(life.ReplicaId), life, options, time);
+            stream = connection.TryBegin(patience, cancellationToken)!; // Only what was started can be closed.
             _connections[life] = connection;
             connection.Start(Forget);
             return (connection, stream);

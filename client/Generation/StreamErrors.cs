@@ -4,19 +4,21 @@ using Orleans.Runtime;
 
 namespace Granary.Client;
 
-/// <summary>What an error of a replica's stream means for the request.</summary>
+/// <summary>What an error of a call to a replica or a router means for the request.</summary>
 internal static class StreamErrors
 {
-    /// <summary>Whether nothing was started, so that another replica may be asked; only before the first token.</summary>
-    public static bool IsRejection(Exception exception) =>
-        exception is ReplicaSaturatedException or EpochMismatchException or OrleansMessageRejectionException;
+    /// <summary>The replica said no, and nothing was started.</summary>
+    public static bool IsRefusal(Exception exception) => exception is ReplicaSaturatedException or EpochMismatchException;
 
-    /// <summary>The error as the contract has it: what Orleans says of a lost silo or activation is a lost replica. Null where it stays as it is.</summary>
-    public static GranaryException? ToContract(Exception exception, ReplicaLife replica) => exception switch
+    /// <summary>The call broke or was not answered: whether something was started nobody knows.</summary>
+    public static bool IsLoss(Exception exception) =>
+        exception is OrleansException or TimeoutException or UnknownReaderException or ReplicaFailedException or OperationCanceledException;
+
+    /// <summary>A refusal as callers are told of it.</summary>
+    public static GranaryException ToContract(Exception refusal, ReplicaLife replica) => refusal switch
     {
-        EpochMismatchException => new ModelNotReadyException($"Replica '{replica.ReplicaId}' has begun another life: {exception.Message}", TimeSpan.FromSeconds(1)),
-        OrleansException or UnknownReaderException or TimeoutException =>
-            new ReplicaFailedException($"Replica '{replica.ReplicaId}', epoch {replica.Epoch}, was lost: {exception.GetType().Name}: {exception.Message}"),
-        _ => null,
+        EpochMismatchException => new ModelNotReadyException($"Replica '{replica.ReplicaId}' has begun another life: {refusal.Message}", TimeSpan.FromSeconds(1)),
+        GranaryException typed => typed,
+        _ => throw new ArgumentException($"{refusal.GetType().Name} is no refusal.", nameof(refusal)),
     };
 }

@@ -1,7 +1,5 @@
-using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
 using Granary.GrainInterfaces;
-using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
 
 namespace Granary.Client;
@@ -11,7 +9,7 @@ namespace Granary.Client;
 /// It holds at most <see cref="TokenCredit.Window"/> tokens: the replica sends no more before its reader has taken some, so a reader that is behind stops
 /// its own sequence and no other. A wait allocates nothing.
 /// </remarks>
-internal sealed class TokenStream : IValueTaskSource<bool>, IAsyncDisposable
+internal sealed class TokenStream : IValueTaskSource<StreamNews>, IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly ReplicaConnection _connection;
@@ -19,28 +17,45 @@ internal sealed class TokenStream : IValueTaskSource<bool>, IAsyncDisposable
     private readonly CancellationToken _cancellation;
     private readonly CancellationTokenRegistration _registration;
     private readonly Queue<TokenChunk> _chunks = new();
-    private ManualResetValueTaskSourceCore<bool> _wake = new() { RunContinuationsAsynchronously = true }; // One reader's work delays no other's tokens.
+    private ManualResetValueTaskSourceCore<StreamNews> _wake = new() { RunContinuationsAsynchronously = true }; // One reader's work delays no other's tokens.
     private Task? _submitting;
     private TokenChunk _current;
-    private Exception? _failure;
+    private Loss? _loss;
+    private long _waitsSince; // 0 until it is admitted.
     private int _received;
     private int _taken;
     private int _limit = TokenCredit.Window;
     private int _cachedPromptTokens;
     private bool _waiting;
     private bool _ended;
+    private bool _runsOn; // Ended for its reader alone.
+    private bool _isDraining; // And its reader has not heard.
 
-    public TokenStream(ReplicaConnection connection, long slot, CancellationToken cancellationToken)
+    /// <param name="patience">How many times the connection's limit its life's steps may stand still.</param>
+    public TokenStream(ReplicaConnection connection, long slot, int patience, CancellationToken cancellationToken)
     {
-        (_connection, _slot, _cancellation) = (connection, slot, cancellationToken);
+        (_connection, _slot, Patience, _cancellation) = (connection, slot, patience, cancellationToken);
         _registration = cancellationToken.UnsafeRegister(static stream => ((TokenStream)stream!).Wake(), this);
     }
 
     public TokenChunk Current => _current;
 
-    /// <summary>False after the last; before the first chunk the replica's errors come unchanged, after it as the contract has them.</summary>
-    /// <exception cref="ReplicaFailedException">The replica was lost on the way.</exception>
-    public ValueTask<bool> MoveNextAsync()
+    public int Patience { get; }
+
+    public bool IsAdmitted => Volatile.Read(ref _waitsSince) != 0;
+
+    /// <summary>Why nothing more comes; null where the sequence's end came, or nobody said anything.</summary>
+    public Loss? Loss
+    {
+        get
+        {
+            lock (_gate) return _loss;
+        }
+    }
+
+    /// <summary>Waits for what comes next.</summary>
+    /// <exception cref="OperationCanceledException">The stream's token was cancelled.</exception>
+    public ValueTask<StreamNews> NextAsync()
     {
         lock (_gate)
         {
@@ -72,85 +87,124 @@ internal sealed class TokenStream : IValueTaskSource<bool>, IAsyncDisposable
             if (_waiting && IsSettled) (_waiting, wake) = (false, true);
         }
 
-        if (wake) _wake.SetResult(true);
+        if (wake) _wake.SetResult(default);
         return _ended;
     }
 
     /// <summary>Nothing more comes.</summary>
-    /// <param name="cause">Null where the replica ended and said no more.</param>
-    public void End(Exception? cause)
+    /// <param name="runs">The replica may still have the sequence.</param>
+    public void End(Loss loss, bool runs)
     {
         lock (_gate)
         {
             if (_ended) return;
-            (_ended, _failure) = (true, cause);
+            (_ended, _loss, _runsOn) = (true, loss, runs);
         }
 
         Wake();
     }
 
+    /// <summary>Its life will end; its reader hears of it before the next token.</summary>
+    public void TellDraining()
+    {
+        lock (_gate)
+        {
+            if (_ended) return;
+            _isDraining = true;
+        }
+
+        Wake();
+    }
+
+    /// <summary>The replica has it.</summary>
+    public void Admit(long timestamp) => Volatile.Write(ref _waitsSince, Math.Max(1, timestamp));
+
+    /// <summary>Whether its life should be computing it, as far as this process knows.</summary>
+    /// <param name="since">Timestamp since which that is so.</param>
+    public bool WaitsForSteps(out long since)
+    {
+        lock (_gate)
+        {
+            since = _waitsSince;
+            return IsAdmitted && !_ended && _received < _limit;
+        }
+    }
+
     /// <summary>Has the replica admit the request; its errors come unchanged.</summary>
-    public Task SubmitAsync(GenerateRequest request)
+    /// <exception cref="TimeoutException">It did not answer; whether it has the request nobody knows.</exception>
+    public Task SubmitAsync(GenerateRequest request, TimeSpan limit, TimeProvider time)
     {
         // It is not cancelled on the way: what was begun can be ended, what may have been begun cannot.
         _submitting = _connection.SubmitAsync(request, _slot);
-        return _submitting.WaitAsync(_cancellation);
+        return _submitting.WaitAsync(limit, time, _cancellation);
     }
 
-    /// <summary>Ends the sequence where it still runs; its blocks are free when this returns.</summary>
+    /// <summary>Ends the sequence where it still runs, and waits for nothing.</summary>
+    public void Abandon() => _ = DisposeAsync().AsTask();
+
+    /// <summary>Ends the sequence where it still runs; its blocks are free when this returns, unless the replica does not answer.</summary>
     public async ValueTask DisposeAsync()
     {
         await _registration.DisposeAsync().ConfigureAwait(false);
         bool runs;
         lock (_gate)
         {
-            runs = !_ended;
-            _ended = true;
+            runs = !_ended || _runsOn;
+            (_ended, _runsOn) = (true, false);
         }
 
         _connection.Forget(_slot);
         if (!runs || _submitting is null) return;
-        await _submitting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (_submitting.IsCompletedSuccessfully) await _connection.CancelAsync(_slot).ConfigureAwait(false);
+        if (!_submitting.IsCompleted) await _connection.WithinLeaveLimitAsync(_submitting).ConfigureAwait(false);
+        if (!_submitting.IsCompleted) _ = CancelLaterAsync(_submitting);
+        else if (_submitting.IsCompletedSuccessfully) await _connection.CancelAsync(_slot).ConfigureAwait(false);
         else if (_submitting.Exception?.InnerException is TimeoutException) _ = _connection.CancelAsync(_slot); // Whether it was begun nobody knows.
     }
 
-    bool IValueTaskSource<bool>.GetResult(short token)
+    private async Task CancelLaterAsync(Task submitting)
+    {
+        await submitting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _connection.CancelAsync(_slot).ConfigureAwait(false);
+    }
+
+    StreamNews IValueTaskSource<StreamNews>.GetResult(short token)
     {
         _wake.GetResult(token);
         return Take();
     }
 
-    ValueTaskSourceStatus IValueTaskSource<bool>.GetStatus(short token) => _wake.GetStatus(token);
+    ValueTaskSourceStatus IValueTaskSource<StreamNews>.GetStatus(short token) => _wake.GetStatus(token);
 
-    void IValueTaskSource<bool>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<StreamNews>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _wake.OnCompleted(continuation, state, token, flags);
 
     /// <summary>Whether there is something to say without waiting. Under the lock.</summary>
-    private bool IsSettled => _chunks.Count > 0 || _ended || _cancellation.IsCancellationRequested;
+    private bool IsSettled => _chunks.Count > 0 || _ended || _isDraining || _cancellation.IsCancellationRequested;
 
-    private bool Take()
+    private StreamNews Take()
     {
         _cancellation.ThrowIfCancellationRequested();
         TokenCredit credit;
         bool isStopped;
         lock (_gate)
         {
-            if (!_chunks.TryDequeue(out _current))
+            if (_isDraining && !_ended)
             {
-                if (_failure is not null) Throw(_failure);
-                return false;
+                _isDraining = false;
+                return StreamNews.Draining;
             }
 
+            if (!_chunks.TryDequeue(out _current)) return StreamNews.Ended;
             _taken++;
-            if (_ended || _limit - _taken > TokenCredit.Window / 2) return true;
+            if (_ended || _limit - _taken > TokenCredit.Window / 2) return StreamNews.Token;
             isStopped = _received >= _limit;
             _limit = _taken + TokenCredit.Window;
             credit = new(_slot, _limit);
+            if (isStopped) _waitsSince = _connection.Timestamp;
         }
 
         _connection.Grant(credit, atOnce: isStopped);
-        return true;
+        return StreamNews.Token;
     }
 
     /// <summary>Under the lock.</summary>
@@ -158,13 +212,14 @@ internal sealed class TokenStream : IValueTaskSource<bool>, IAsyncDisposable
     {
         if (detail.Failure is { } failure)
         {
-            (_ended, _failure) = (true, new ReplicaFailedException($"Replica '{_connection.Life.ReplicaId}' failed while the sequence ran: {failure}"));
+            (_ended, _loss) = (true, new(LossReason.Crash, $"{_connection.Name} gave the sequence up: {failure}") { WasInFailedStep = detail.WasInFailedStep });
             return;
         }
 
         if (_received++ >= _limit)
         {
-            (_ended, _failure) = (true, new ReplicaFailedException($"Replica '{_connection.Life.ReplicaId}' sent more than the {_limit} tokens it may."));
+            (_ended, _runsOn) = (true, true);
+            _loss = new(LossReason.Crash, $"{_connection.Name} sent more than the {_limit} tokens it may.");
             return;
         }
 
@@ -190,12 +245,19 @@ internal sealed class TokenStream : IValueTaskSource<bool>, IAsyncDisposable
             _waiting = false;
         }
 
-        _wake.SetResult(true);
+        _wake.SetResult(default);
     }
+}
 
-    private void Throw(Exception failure)
-    {
-        if (_taken > 0 && StreamErrors.ToContract(failure, _connection.Life) is { } typed) throw typed;
-        ExceptionDispatchInfo.Throw(failure);
-    }
+/// <summary>What a stream has to say.</summary>
+internal enum StreamNews
+{
+    /// <summary><see cref="TokenStream.Current"/> is the next chunk.</summary>
+    Token,
+
+    /// <summary>Nothing more comes.</summary>
+    Ended,
+
+    /// <summary>Its life will end: who has somewhere else to go on had better go. Tokens go on coming.</summary>
+    Draining,
 }
