@@ -1,6 +1,6 @@
 namespace Granary.GrainInterfaces.Cluster;
 
-/// <summary>The keys of grains that belong to one device. Each begins with its silo's name: that is where the grain is placed.</summary>
+/// <summary>The keys of grains that belong to one device or one silo. Each begins with its silo's name: that is where the grain is placed.</summary>
 /// <remarks>Names of silos, devices and models have no slash.</remarks>
 public static class GrainKeys
 {
@@ -20,8 +20,11 @@ public static class GrainKeys
     /// <summary><c>silo/model</c>: the router of one silo's gateway. Without a silo, the one that clients outside of the silos share.</summary>
     public static string Router(string? silo, string model) => $"{silo}/{model}";
 
-    /// <summary>The silo that a key names.</summary>
-    public static ReadOnlySpan<char> SiloOf(ReadOnlySpan<char> key) => key.IndexOf('/') is > 0 and var end ? key[..end] : key;
+    /// <summary>The model of a router's key: what stands after the last slash.</summary>
+    public static string ModelOf(string router) => router[(router.LastIndexOf('/') + 1)..];
+
+    /// <summary>The silo that a key names; empty for one that names none: its grain may be anywhere.</summary>
+    public static ReadOnlySpan<char> SiloOf(ReadOnlySpan<char> key) => key[..Math.Max(0, key.IndexOf('/'))];
 
     /// <summary><c>silo/device</c> of a replica's key.</summary>
     public static string WorkerOf(string replicaId) => replicaId[..(replicaId.Length - ReplicaName(replicaId).Length - 1)];

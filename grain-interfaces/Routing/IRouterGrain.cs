@@ -1,27 +1,33 @@
 using Orleans;
+using Orleans.Concurrency;
 
 namespace Granary.GrainInterfaces.Routing;
 
-/// <summary>Sends each request of one model to the replica that will answer it soonest. Key: the model's name.</summary>
-/// <remarks>It hands out tickets and leaves: tokens never pass through it. It is rebuilt from its replicas' reports.</remarks>
+/// <summary>Sends each request of one model to the replica that will answer it soonest. Key: <c>silo/model</c> (<see cref="Cluster.GrainKeys.Router"/>).</summary>
+/// <remarks>
+/// Each silo with a gateway has one, on that silo; clients outside share <c>/model</c>, which is placed anywhere and again elsewhere when it is lost.
+/// It hands out tickets and leaves: tokens never pass through it. It learns lives from the model's grain, loads and cache contents from the replicas.
+/// </remarks>
 [Alias("granary.router")]
 public interface IRouterGrain : IGrainWithStringKey
 {
     /// <summary>Picks a replica and books the request's load on it at once.</summary>
     /// <exception cref="Errors.ModelNotReadyException">No replica of the model is ready, or all are excluded.</exception>
     /// <exception cref="Errors.RequestRefusedException">The prompt is longer than any replica of the model can hold.</exception>
-    [Alias("route")]
+    /// <exception cref="Errors.RequestQuarantinedException">The request ended replicas a short while ago.</exception>
+    [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("route")]
     Task<Ticket> RouteAsync(RouteRequest request, CancellationToken cancellationToken = default);
 
     /// <summary>Gives a booking back: the request ended, was refused, or its caller left. Unknown bookings are ignored.</summary>
-    [ResponseTimeout("00:00:05"), Alias("release")]
-    Task ReleaseAsync(Guid bookingId, CancellationToken cancellationToken = default);
+    /// <param name="cachedTokens">Leading prompt tokens that the replica had in its cache, as its first token told; null where none came.</param>
+    [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("release")]
+    Task ReleaseAsync(Guid bookingId, int? cachedTokens = null, CancellationToken cancellationToken = default);
 
-    /// <summary>Replaces the set of replicas to choose from; bookings on lives that are gone are dropped.</summary>
-    [Alias("set-replicas")]
-    Task SetReplicasAsync(ReplicaDescriptor[] replicas, CancellationToken cancellationToken = default);
+    /// <summary>A request ended replicas: no router of the model lets it through for a while.</summary>
+    [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("quarantine")]
+    Task QuarantineAsync(ulong fingerprint, string reason, CancellationToken cancellationToken = default);
 
     /// <summary>What the router believes right now, for operators and tests.</summary>
-    [Alias("snapshot")]
+    [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("snapshot")]
     Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default);
 }

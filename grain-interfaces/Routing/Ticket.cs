@@ -101,4 +101,17 @@ public sealed record RouterSnapshot([property: Id(0)] RoutedReplica[] Replicas);
 /// <summary>One replica as the router sees it.</summary>
 [GenerateSerializer, Immutable, Alias("granary.routed-replica")]
 public sealed record RoutedReplica(
-    [property: Id(0)] ReplicaLife Replica, [property: Id(1)] int BookedRequests, [property: Id(2)] Replicas.ReplicaLoad? Load);
+    [property: Id(0)] ReplicaLife Replica, [property: Id(1)] int BookedRequests, [property: Id(2)] Replicas.ReplicaLoad? Load)
+{
+    /// <summary>False from an answer that did not come, or from a loss, until the answer to a later question.</summary>
+    [Id(3)]
+    public bool IsReachable { get; init; } = true;
+
+    /// <summary>Blocks of its cache that the router knows of, in all tiers.</summary>
+    [Id(4)]
+    public long KnownBlocks { get; init; }
+
+    /// <summary>How long ago it was last heard of; null before the first answer.</summary>
+    [Id(5)]
+    public double? LagSeconds { get; init; }
+}

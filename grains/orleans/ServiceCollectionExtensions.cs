@@ -2,6 +2,7 @@ using Granary.Grains.Cluster;
 using Granary.Grains.Models;
 using Granary.Grains.Placement;
 using Granary.Grains.Replicas;
+using Granary.Grains.Routing;
 using Granary.Grains.Sessions;
 using Granary.Grains.Workers;
 using Microsoft.Extensions.DependencyInjection;
@@ -30,6 +31,7 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<EngineHost>();
         services.TryAddSingleton<LocalWorker>();
         services.TryAddSingleton<ReplicaPlanner>();
+        services.TryAddSingleton<RouterMetrics>();
         services.AddPlacementDirector<HomePlacement, HomeDirector>();
         // They stop in reverse order: nothing new is planned here, then replicas with a shard here end, then engines, then the shards beneath them.
         services.AddHostedService(provider => provider.GetRequiredService<ShardHost>());

@@ -10,6 +10,7 @@ internal static class DeploymentRules
     public const int MaxThreads = 1024;
     public const int MaxStages = 1024;
     public const int MaxRanks = 64;
+    public const int MaxOffer = 256;
     public const int MaxKvBlocks = 1 << 26; // Times the tokens of a block it is still a number of 32 bits.
 
     /// <exception cref="RequestRefusedException">A value is out of its bounds.</exception>
@@ -22,6 +23,9 @@ internal static class DeploymentRules
         RequireBetween(spec.Ranks, 0, MaxRanks, "ranks");
         if (spec.Replicas > 0 && spec.IsWhole && spec.Workers.Length == 0)
             throw new RequestRefusedException($"workers is empty; {spec.Replicas} whole replicas need at least one.", "workers");
+        if (spec.Offer is null) return;
+        if (spec.Offer.Length is 0 or > MaxOffer) throw new RequestRefusedException($"offer has {spec.Offer.Length} characters; it must have 1 to {MaxOffer}.", "offer");
+        if (!spec.IsWhole) throw new RequestRefusedException("offer is set; a share has whole replicas, stages 1 and ranks 1.", "offer");
     }
 
     private static void RequireBetween(int value, int least, int most, string parameter)

@@ -27,4 +27,10 @@ internal sealed partial class ModelGrain
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId} lives and nobody wants it; it is ended.")]
     private partial void LogStray(string replicaId);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {Replica} left with silo {Silo}.")]
+    private partial void LogShareLeft(string replica, string silo);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "A request of model {Model} ended replicas and is refused for a while, fingerprint {Fingerprint:x16}: {Reason}")]
+    private partial void LogQuarantined(string model, ulong fingerprint, string reason);
 }

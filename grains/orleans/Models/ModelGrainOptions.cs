@@ -11,6 +11,11 @@ public sealed class ModelGrainOptions
     [Range(typeof(TimeSpan), "00:00:00.05", "00:10:00")]
     public TimeSpan WatchPeriod { get; set; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a new activation lets routers keep lives it has not heard of: whoever wants them repeats it in that time.</summary>
+    /// <value>Default 10 s: twice what silos take to notice that they were forgotten.</value>
+    [Range(typeof(TimeSpan), "00:00:00.01", "00:10:00")]
+    public TimeSpan RecoveryTime { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>The pause before the second attempt to load a replica; it doubles with each further one. The first comes at once.</summary>
     /// <value>Default 1 s.</value>
     [Range(typeof(TimeSpan), "00:00:00.01", "00:10:00")]

@@ -1,19 +1,33 @@
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
+using Orleans.Runtime;
 
 namespace Granary.Grains.Models;
 
 /// <summary>A replica that is wanted: where, how, and its life where it has one.</summary>
-/// <param name="index">Its number.</param>
-/// <param name="name"><c>model/index</c>.</param>
-internal sealed class ModelReplica(int index, string name, RetryClock retry)
+/// <param name="share">Whose share it belongs to (<see cref="DeploymentSpec.Offer"/>); null where it is wanted of the cluster as a whole.</param>
+/// <param name="index">Its number in the share.</param>
+/// <param name="name"><c>model/index</c>, or its key where it is of a share.</param>
+internal sealed class ModelReplica(string? share, int index, string name, RetryClock retry)
 {
+    public string? Share => share;
+
     public int Index => index;
 
     public string Name => name;
 
     public RetryClock Retry => retry;
+
+    /// <summary>Held by whoever loads or ends it: one of them at a time.</summary>
+    public SemaphoreSlim Gate { get; } = new(1, 1);
+
+    /// <summary>It is not wanted any more, and nothing brings it back.</summary>
+    public bool IsRetired { get; set; }
+
+    /// <summary>Nothing new is to go there, although it lives: it is about to end.</summary>
+    public bool IsEnding { get; set; }
 
     /// <summary>Where it is, or was last tried; null before that.</summary>
     public ReplicaPlacement? Placement { get; private set; }
@@ -21,15 +35,18 @@ internal sealed class ModelReplica(int index, string name, RetryClock retry)
     /// <summary>Null while it is not loaded.</summary>
     public ReplicaDescriptor? Living { get; private set; }
 
+    /// <summary>The life of the silo that its life is on; null where that was not known.</summary>
+    public SiloAddress? Silo { get; private set; }
+
     /// <summary>Why it is not there, as far as it is known.</summary>
     public string? Obstacle { get; private set; }
 
     public void Place(ReplicaPlacement? placement) => Placement = placement;
 
-    public void Loaded(ReplicaDescriptor descriptor)
+    public void Loaded(ReplicaDescriptor descriptor, SiloAddress? silo)
     {
         if (Living?.Replica != descriptor.Replica) retry.Loaded();
-        (Living, Obstacle) = (descriptor, null);
+        (Living, Silo, Obstacle) = (descriptor, silo, null);
     }
 
     public void LoadFailed(string why)
@@ -41,11 +58,11 @@ internal sealed class ModelReplica(int index, string name, RetryClock retry)
     public void LifeEnded(string why)
     {
         retry.LifeEnded();
-        (Living, Obstacle) = (null, why);
+        (Living, Silo, Obstacle) = (null, null, why);
     }
 
     /// <summary>It was ended because it is to be otherwise.</summary>
-    public void Unloaded() => (Placement, Living, Obstacle) = (null, null, null);
+    public void Unloaded() => (Placement, Living, Silo, Obstacle, IsEnding) = (null, null, null, null, false);
 
     public MissingReplica ToMissing() => new(name, Obstacle ?? "It is being loaded.", retry.Remaining);
 }
@@ -54,6 +71,9 @@ internal sealed class ModelReplica(int index, string name, RetryClock retry)
 /// <param name="Worker">The worker that loads it: its leader's, where it is cut.</param>
 internal sealed record ReplicaPlacement(string Worker, ReplicaSpec Spec)
 {
+    /// <summary>Name of the worker's silo.</summary>
+    public string Silo => GrainKeys.SiloOf(Worker).ToString();
+
     /// <summary>Whether a replica placed so is what the deployment wants.</summary>
     public bool Fits(int index, DeploymentSpec deployment)
     {

@@ -6,7 +6,7 @@ using Orleans.Runtime.Placement;
 
 namespace Granary.Grains.Placement;
 
-/// <summary>Places a grain on the silo that its key names (<see cref="GrainKeys.SiloOf"/>), whoever calls it.</summary>
+/// <summary>Places a grain on the silo that its key names (<see cref="GrainKeys.SiloOf"/>), whoever calls it; where it names none, near the caller.</summary>
 [AttributeUsage(AttributeTargets.Class)]
 internal sealed class HomePlacementAttribute() : PlacementAttribute(new HomePlacement());
 
@@ -21,11 +21,21 @@ internal sealed class HomeDirector(IClusterMembershipService membership) : IPlac
     {
         var key = target.GrainIdentity.Key.ToString();
         var silo = GrainKeys.SiloOf(key).ToString();
+        if (silo.Length == 0) return Anywhere(target, context);
         if (Find(silo, target, context) is { } home) return home;
         // A silo that has just joined may not have been heard of yet. One look at the table decides.
         await membership.Refresh();
         return Find(silo, target, context) ?? throw new SiloUnavailableException(
             $"Grain '{key}' belongs to silo '{silo}', which is not active; active are: {string.Join(", ", ActiveNames())}.");
+    }
+
+    /// <summary>Here if that is possible; else where the key falls, so that many keys spread.</summary>
+    private static SiloAddress Anywhere(in PlacementTarget target, IPlacementContext context)
+    {
+        var silos = context.GetCompatibleSilos(target);
+        if (silos.Contains(context.LocalSilo)) return context.LocalSilo;
+        Array.Sort(silos);
+        return silos[(int)(target.GrainIdentity.GetUniformHashCode() % (uint)silos.Length)];
     }
 
     private SiloAddress? Find(string silo, PlacementTarget target, IPlacementContext context)

@@ -33,6 +33,7 @@ internal sealed class SnapshotPages
     /// <param name="name">Negative: what the page before said comes next.</param>
     public KvEvents? Find(long name)
     {
+        if (name == long.MinValue) return null; // Has no opposite.
         var (number, page) = Math.DivRem(-name, MaxPages);
         lock (_gate)
         {

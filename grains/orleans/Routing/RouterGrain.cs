@@ -1,114 +1,123 @@
+using System.Diagnostics.CodeAnalysis;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
-using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
+using Granary.Grains.Models;
+using Granary.Grains.Placement;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans;
-using Orleans.Placement;
 using Orleans.Runtime;
 
 namespace Granary.Grains.Routing;
 
 /// <summary>Hands out tickets for one model: the choice is <see cref="ReplicaChooser"/>'s, the books are <see cref="BookingLedger"/>'s.</summary>
 /// <remarks>
-/// No call waits for another grain: loads are asked for by a timer that interleaves, each replica on its own, so that one that hangs
-/// delays nobody. All state can be rebuilt: the lives from the model's grain, the loads from the replicas.
+/// A decision waits for nobody; only where nobody can take the request is the model's grain asked for lives that came just now. What is believed is kept up by
+/// long polls, one of the model's grain and one of each life, all beside each other. All of it can be rebuilt from them, and what fails to answer is kept as it was.
 /// </remarks>
-[PreferLocalPlacement]
+[HomePlacement]
+[SuppressMessage("Design", "CA1001", Justification = "An activation is disposed by its deactivation.")]
 internal sealed partial class RouterGrain(
-    IGrainFactory grains, IOptions<RouterOptions> options, TimeProvider time, ILogger<RouterGrain> logger) : Grain, IRouterGrain
+    IGrainFactory grains, IOptions<RouterOptions> options, RouterMetrics metrics, TimeProvider time, ILogger<RouterGrain> logger) : Grain, IRouterGrain
 {
+    /// <summary>Lives of replicas that a request which is in quarantine ended at least.</summary>
+    private const int QuarantinedFailures = 2;
+
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxRetryAfter = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan ExpiryPeriod = TimeSpan.FromSeconds(10);
 
     private readonly ReplicaChooser _chooser = new(options.Value);
     private readonly BookingLedger _bookings = new(options.Value, time);
-    private List<RoutedLife> _lives = [];
-    private IGrainTimer? _poll;
-    private bool _busy;
+    private readonly QuarantineList _quarantine = new(time);
+    private readonly CancellationTokenSource _ended = new();
+    private List<WatchedLife> _lives = [];
+    private IGrainTimer? _expiry;
 
-    private string Model => this.GetPrimaryKeyString();
+    private string Model { get; set; } = "";
 
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        try
-        {
-            var status = await grains.GetGrain<IModelGrain>(Model).GetStatusAsync(cancellationToken);
-            Adopt(status.Replicas);
-        }
-        catch (Exception exception) when (exception is not OperationCanceledException)
-        {
-            LogModelSilent(Model, exception); // It will tell by itself when anything changes.
-        }
+        Model = GrainKeys.ModelOf(this.GetPrimaryKeyString());
+        _ = WatchModelAsync(_ended.Token);
+        await FirstLookAsync();
     }
 
-    public Task<Ticket> RouteAsync(RouteRequest request, CancellationToken cancellationToken = default)
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
-        foreach (var life in _lives)
-        {
-            // Whoever was turned away there knows more than the last report.
-            if (Array.IndexOf(request.Excluded, life.Life) >= 0) Poll(life);
-        }
+        await _ended.CancelAsync();
+        foreach (var life in _lives) life.Dispose();
+        _ended.Dispose();
+    }
+
+    public async Task<Ticket> RouteAsync(RouteRequest request, CancellationToken cancellationToken = default)
+    {
+        var began = time.GetTimestamp();
+        if (_quarantine.Find(request.Fingerprint) is { } quarantined) throw Quarantined(quarantined);
+        foreach (var lost in request.Lost) Find(lost)?.Lose(request.RequestId, began);
 
         _bookings.Expire();
         if (_bookings.IsFull) throw new ModelNotReadyException($"Model '{Model}' has {_bookings.Count} requests on their way; that is the most.", RetryAfter);
 
-        var views = _lives.ConvertAll(View);
-        var home = _bookings.HomeOf(request.Group);
-        var decision = _chooser.Choose(views, request, home);
-        if (decision.Index < 0) throw Refuse(request, decision.Obstacle);
-
-        var replica = _lives[decision.Index].Life;
-        var ticket = new Ticket
-        {
-            BookingId = _bookings.Book(replica, replica == home ? 0 : request.PromptTokens, request.Group), // The group's first pays for the prompt they share.
-            Replica = replica,
-            PredictedWaitSeconds = decision.PredictedWaitSeconds,
-        };
-        SetPace();
-        return Task.FromResult(ticket);
+        var ticket = TryBook(request, out var obstacle);
+        if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken)) ticket = TryBook(request, out obstacle);
+        metrics.Decided(Model, time.GetElapsedTime(began));
+        return ticket ?? throw Refuse(request, obstacle);
     }
 
-    public Task ReleaseAsync(Guid bookingId, CancellationToken cancellationToken = default)
+    public Task ReleaseAsync(Guid bookingId, int? cachedTokens = null, CancellationToken cancellationToken = default)
     {
         _bookings.Release(bookingId);
         return Task.CompletedTask;
     }
 
-    public Task SetReplicasAsync(ReplicaDescriptor[] replicas, CancellationToken cancellationToken = default)
+    public async Task QuarantineAsync(ulong fingerprint, string reason, CancellationToken cancellationToken = default)
     {
-        Adopt(replicas);
-        return Task.CompletedTask;
+        if (!_quarantine.Add(fingerprint, reason, ModelWatch.Quarantine)) return;
+        try
+        {
+            await grains.GetGrain<IModelGrain>(Model).QuarantineAsync(fingerprint, reason, cancellationToken);
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            LogQuarantineNotSpread(Model, fingerprint, exception); // This router refuses it; others may have to find out by themselves.
+        }
     }
 
     public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) =>
-        Task.FromResult(new RouterSnapshot([.. _lives.Select(life => new RoutedReplica(life.Life, _bookings.BookedRequests(life.Life), life.Load))]));
+        Task.FromResult(new RouterSnapshot([.. _lives.Select(Describe)]));
 
-    private void Adopt(ReplicaDescriptor[] replicas)
+    private RoutedReplica Describe(WatchedLife life) => new(life.Life, _bookings.BookedRequests(life.Life), life.Load)
     {
-        var known = _lives.ToDictionary(life => life.Life);
-        _lives = [.. replicas.DistinctBy(replica => replica.Replica).Select(replica => known.Remove(replica.Replica, out var life) ? life : new RoutedLife(replica))];
-        foreach (var gone in known.Keys) _bookings.Drop(gone);
-        LogReplicas(Model, _lives.Count);
-        if (_lives.Count == 0)
-        {
-            _poll?.Dispose();
-            (_poll, _busy) = (null, false);
-            return;
-        }
+        IsReachable = life.IsReachable,
+        LagSeconds = life.HeardAt is { } heard ? time.GetElapsedTime(heard).TotalSeconds : null,
+    };
 
-        // KeepAlive: while there is someone to route to, what is known of them is worth keeping.
-        _poll ??= this.RegisterGrainTimer(
-            PollAllAsync, new() { DueTime = options.Value.IdlePollPeriod, Period = options.Value.IdlePollPeriod, Interleave = true, KeepAlive = true });
-        foreach (var life in _lives.Where(life => life.Load is null)) Poll(life);
-        SetPace();
+    private WatchedLife? Find(ReplicaLife life) => _lives.Find(known => known.Life == life);
+
+    private Ticket? TryBook(RouteRequest request, out RouteObstacle obstacle)
+    {
+        var home = _bookings.HomeOf(request.Group);
+        var decision = _chooser.Choose(_lives.ConvertAll(View), request, home);
+        obstacle = decision.Obstacle;
+        if (decision.Index < 0) return null;
+
+        var life = _lives[decision.Index];
+        return new Ticket
+        {
+            BookingId = _bookings.Book(life.Life, life.Life == home ? 0 : request.PromptTokens, request.Group), // The group's first pays for the prompt they share.
+            Replica = life.Life,
+            PredictedWaitSeconds = decision.PredictedWaitSeconds,
+            BlockTokens = life.Descriptor.BlockTokens,
+        };
     }
 
-    private ReplicaView View(RoutedLife life)
+    private ReplicaView View(WatchedLife life)
     {
         var (requests, promptTokens) = _bookings.Unseen(life.Life);
-        return new(life.Descriptor, life.Load, life.Reachable, requests, promptTokens);
+        return new(life.Descriptor, life.Load, life.IsReachable && life.Load is not { IsDraining: true }, requests, promptTokens);
     }
 
     private GranaryException Refuse(RouteRequest request, RouteObstacle obstacle) => obstacle switch
@@ -120,6 +129,9 @@ internal sealed partial class RouterGrain(
         _ => new ModelNotReadyException($"Model '{Model}' has no replica that is ready.", RetryAfter),
     };
 
+    private static RequestQuarantinedException Quarantined(QuarantinedRequest request) => new(
+        $"The request is refused for another {Math.Ceiling(request.Remaining.TotalSeconds)} s: {request.Reason}", QuarantinedFailures);
+
     /// <summary>When the least loaded of those that refused will have worked off its prompts, within bounds.</summary>
     private TimeSpan Busy(RouteRequest request)
     {
@@ -127,76 +139,23 @@ internal sealed partial class RouterGrain(
         return TimeSpan.FromSeconds(Math.Clamp(Math.Ceiling(decision.PredictedWaitSeconds), RetryAfter.TotalSeconds, MaxRetryAfter.TotalSeconds));
     }
 
-    /// <summary>Asks often while requests are booked or a replica does not answer, seldom otherwise.</summary>
-    private void SetPace()
+    /// <summary>Bookings that nobody gives back end by themselves; while there is someone to route to, what is known of them is worth keeping.</summary>
+    private void SetExpiry()
     {
-        var busy = _bookings.Count > 0 || _lives.Exists(life => !life.Reachable);
-        if (busy == _busy || _poll is null) return;
-        _busy = busy;
-        var period = busy ? options.Value.BusyPollPeriod : options.Value.IdlePollPeriod;
-        _poll.Change(period, period);
+        if (_lives.Count == 0)
+        {
+            _expiry?.Dispose();
+            _expiry = null;
+            return;
+        }
+
+        _expiry ??= this.RegisterGrainTimer(ExpireAsync, new() { DueTime = ExpiryPeriod, Period = ExpiryPeriod, Interleave = true, KeepAlive = true });
     }
 
-    private Task PollAllAsync(CancellationToken cancellationToken)
+    private Task ExpireAsync(CancellationToken cancellationToken)
     {
         var expired = _bookings.Expire();
         if (expired > 0) LogExpired(Model, expired);
-        foreach (var life in _lives) Poll(life);
-        SetPace();
         return Task.CompletedTask;
-    }
-
-    /// <summary>Asks one replica for its load, unless a question is already under way. Nobody waits for the answer.</summary>
-    private void Poll(RoutedLife life)
-    {
-        if (life.Asking) return;
-        life.Asking = true;
-        _ = AskAsync(life);
-    }
-
-    private async Task AskAsync(RoutedLife life)
-    {
-        var askedAt = time.GetTimestamp();
-        try
-        {
-            var load = await grains.GetGrain<IReplicaGrain>(life.Life.ReplicaId).GetLoadAsync();
-            if (load.Epoch == life.Life.Epoch)
-            {
-                life.Report(load);
-                _bookings.Reported(life.Life, askedAt);
-            }
-            else
-            {
-                life.Miss(); // Another life answers; the model will tell which.
-            }
-        }
-        catch (Exception exception)
-        {
-            if (life.Reachable) LogReplicaSilent(life.Life.ReplicaId, life.Life.Epoch, exception);
-            life.Miss();
-        }
-        finally
-        {
-            life.Asking = false;
-            SetPace();
-        }
-    }
-
-    /// <summary>One life and what was last heard of it.</summary>
-    private sealed class RoutedLife(ReplicaDescriptor descriptor)
-    {
-        public ReplicaDescriptor Descriptor => descriptor;
-
-        public ReplicaLife Life => descriptor.Replica;
-
-        public ReplicaLoad? Load { get; private set; }
-
-        public bool Reachable { get; private set; } = true;
-
-        public bool Asking { get; set; }
-
-        public void Report(ReplicaLoad load) => (Load, Reachable) = (load, true);
-
-        public void Miss() => Reachable = false;
     }
 }

@@ -3,19 +3,9 @@ using Microsoft.Extensions.Options;
 
 namespace Granary.Grains;
 
-/// <summary>How a router learns its replicas' loads, and what it believes before it has.</summary>
+/// <summary>What a router believes of requests on their way, and of replicas that have not measured anything yet.</summary>
 public sealed class RouterOptions
 {
-    /// <summary>How often replicas are asked for their load while requests are booked.</summary>
-    /// <value>Default 250 ms: a few steps of a busy replica; bookings cover what happens in between.</value>
-    [Range(typeof(TimeSpan), "00:00:00.01", "00:01:00")]
-    public TimeSpan BusyPollPeriod { get; set; } = TimeSpan.FromMilliseconds(250);
-
-    /// <summary>How often they are asked while nothing is booked.</summary>
-    /// <value>Default 5 s: it only finds replicas that have gone.</value>
-    [Range(typeof(TimeSpan), "00:00:00.01", "00:10:00")]
-    public TimeSpan IdlePollPeriod { get; set; } = TimeSpan.FromSeconds(5);
-
     /// <summary>A booking still counts by itself while no load was asked for later than this after it.</summary>
     /// <value>Default 100 ms: the request's way from the ticket into the replica's own figures.</value>
     [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Granary.Client;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
 using Granary.Grains;
 using Granary.Tests.Support;
@@ -60,7 +61,7 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
     public Unfailed Unfailed { get; }
 
     /// <summary>Keys of all routers.</summary>
-    public IEnumerable<string> RouterKeys => [Model];
+    public IEnumerable<string> RouterKeys => [GrainKeys.Router(null, Model), .. _silos.Where(silo => !silo.IsGone).Select(silo => GrainKeys.Router(silo.Name, Model))];
 
     public int Replicas => _options.Replicas ?? _options.Silos;
 

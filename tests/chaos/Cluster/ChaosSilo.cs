@@ -12,7 +12,7 @@ internal sealed class ChaosSilo
     public ChaosSilo(InProcessSiloHandle handle, ProcessTime clock)
     {
         (Handle, Clock) = (handle, clock);
-        Generation = ActivatorUtilities.CreateInstance<GrainGenerationClient>(handle.ServiceProvider);
+        Generation = ActivatorUtilities.CreateInstance<GrainGenerationClient>(handle.ServiceProvider, handle.Name);
     }
 
     public string Name => Handle.Name;

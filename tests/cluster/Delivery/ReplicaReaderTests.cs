@@ -1,5 +1,7 @@
 using System.Collections.Frozen;
 using Granary.Engine;
+using Granary.Engine.Execution;
+using Granary.Engine.Sampling;
 using Granary.Engine.Simulation;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Errors;
@@ -109,14 +111,16 @@ public sealed class ReplicaReaderTests : IAsyncLifetime
     [Fact]
     public async Task TakeAsync_EngineFails_TellsEachSequenceOnceAfterItsTokens()
     {
-        var sequences = Enumerable.Range(0, 3).Select(slot => Add(slot).Write(2)).ToArray();
+        var sequences = Enumerable.Range(0, 3).Select(slot => Add(slot, wasInFailedStep: slot == 1).Write(2)).ToArray();
         foreach (var sequence in sequences) sequence.Fail("device lost");
 
         var message = await _reader.TakeAsync();
 
         Assert.Equal([0, 0, 0, 1, 1, 1, 2, 2, 2], message.Slots);
         Assert.Equal([100, 101, -1], message.TokenIds[..3]);
-        Assert.Equal([2, 5, 8], message.Details.Where(detail => detail.Failure == "device lost").Select(detail => detail.Entry));
+        var failures = message.Details.Where(detail => detail.Failure == "device lost").ToList();
+        Assert.Equal([2, 5, 8], failures.Select(detail => detail.Entry));
+        Assert.Equal([false, true, false], failures.Select(detail => detail.WasInFailedStep));
         Assert.Equal(0, _replica.Users);
     }
 
@@ -130,6 +134,80 @@ public sealed class ReplicaReaderTests : IAsyncLifetime
 
         Assert.Empty(message.Slots);
         Assert.False(message.IsLast);
+    }
+
+    [Fact]
+    public async Task TakeAsync_SequenceHasNothing_IsAnsweredAtTheBusyHeartbeatWithTheStepsSoFar()
+    {
+        Add(1);
+        var take = _reader.TakeAsync();
+        _time.Advance(ReaderLease.BusyHeartbeat - TimeSpan.FromTicks(1));
+        Assert.False(take.IsCompleted);
+        _time.Advance(TimeSpan.FromTicks(1));
+        Assert.Equal(0, (await take.WaitAsync(GrainsFixture.Patience)).Steps);
+
+        await StepAsync();
+        take = _reader.TakeAsync();
+        _time.Advance(ReaderLease.BusyHeartbeat);
+
+        var message = await take.WaitAsync(GrainsFixture.Patience);
+        Assert.Empty(message.Slots);
+        Assert.Equal(_engine.Load.Steps, message.Steps);
+        Assert.NotEqual(0, message.Steps);
+        Assert.Equal(_engine.Load.LongestStepSeconds, message.StepSeconds);
+        Assert.NotEqual(0, message.StepSeconds);
+    }
+
+    [Fact]
+    public async Task TakeAsync_SequenceComesWhileItWaits_IsAnsweredAtTheBusyHeartbeat()
+    {
+        var take = _reader.TakeAsync();
+        _time.Advance(ReaderLease.Heartbeat / 2);
+        Add(1);
+        _time.Advance(ReaderLease.BusyHeartbeat);
+
+        Assert.Empty((await take.WaitAsync(GrainsFixture.Patience)).Slots);
+    }
+
+    [Fact]
+    public async Task DrainingBegins_WaitingTake_IsAnsweredAtOnceAndTheNextWaitsAgain()
+    {
+        var sequence = Add(1);
+        var take = _reader.TakeAsync();
+        _ = _replica.DrainAsync();
+
+        var message = await take.WaitAsync(GrainsFixture.Patience);
+        Assert.True(message.IsDraining);
+        Assert.Empty(message.Slots);
+
+        take = _reader.TakeAsync();
+        Assert.False(take.IsCompleted);
+        sequence.Write();
+        message = await take.WaitAsync(GrainsFixture.Patience);
+        Assert.Equal([1], message.Slots);
+        Assert.Equal((true, false), (message.IsDraining, message.IsLast));
+    }
+
+    [Fact]
+    public async Task LifeIsAbandoned_SequencesOfAHungEngine_FailAtOnceAfterTheirTokens()
+    {
+        var sequences = Enumerable.Range(0, 3).Select(slot => Add(slot).Write()).ToArray();
+        await _reader.TakeAsync();
+        var take = _reader.TakeAsync();
+        sequences[1].Write();
+        await take.WaitAsync(GrainsFixture.Patience);
+        take = _reader.TakeAsync();
+        var leaving = _reader.CancelAsync(2).AsTask(); // Of an engine that does nothing any more.
+        Assert.False(leaving.IsCompleted);
+
+        _replica.Abandon(new StepFailedException("The device hangs."));
+
+        var message = await take.WaitAsync(GrainsFixture.Patience);
+        await leaving.WaitAsync(GrainsFixture.Patience);
+        Assert.Equal([(0, 1), (1, 2)], message.Slots.Zip(message.Indexes).Select(entry => ((int)entry.First, entry.Second)));
+        Assert.All(message.Details, detail => Assert.Equal(("The device hangs.", false), (detail.Failure, detail.WasInFailedStep)));
+        Assert.True(message.IsLast);
+        Assert.Equal(0, _replica.Users);
     }
 
     [Fact]
@@ -254,9 +332,17 @@ public sealed class ReplicaReaderTests : IAsyncLifetime
         }
     }
 
-    private ScriptedSequence Add(long slot)
+    /// <summary>Has the engine make one token.</summary>
+    private async Task StepAsync()
     {
-        var (sequence, stay) = (new ScriptedSequence(), _replica.TryEnter()!);
+        await using var sequence = _engine.TrySubmit(
+            new EngineRequest { RequestId = "r", PromptTokenIds = [1], Sampling = new SamplingParameters { MaxTokens = 1 } }, out _)!;
+        Assert.True(await sequence.WaitToReadAsync().AsTask().WaitAsync(GrainsFixture.Patience));
+    }
+
+    private ScriptedSequence Add(long slot, bool wasInFailedStep = false)
+    {
+        var (sequence, stay) = (new ScriptedSequence { WasInFailedStep = wasInFailedStep }, _replica.TryEnter()!);
         try
         {
             _reader.Add(slot, sequence, stay);

@@ -289,13 +289,13 @@ public sealed class GenerationClientTests
             return Task.FromResult(new Ticket { BookingId = Booked[^1], Replica = new($"m/{Booked.Count}", Epoch) });
         }
 
-        public Task ReleaseAsync(Guid bookingId, CancellationToken cancellationToken = default)
+        public Task ReleaseAsync(Guid bookingId, int? cachedTokens = null, CancellationToken cancellationToken = default)
         {
             Released.Add(bookingId);
             return ReleaseError is null ? Task.CompletedTask : Task.FromException(ReleaseError);
         }
 
-        public Task SetReplicasAsync(ReplicaDescriptor[] replicas, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+        public Task QuarantineAsync(ulong fingerprint, string reason, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
         public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 

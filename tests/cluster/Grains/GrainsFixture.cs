@@ -43,12 +43,8 @@ public sealed class GrainsFixture : IAsyncLifetime
             silo.Services.AddGranaryGrains();
             silo.Services.Configure<WorkerOptions>(options => options.Cores = 64);
             silo.Services.Configure<ModelGrainOptions>(options => options.RetryPause = TimeSpan.FromMilliseconds(20));
-            silo.Services.Configure<RouterOptions>(options =>
-            {
-                // No polls by the clock: what the router believes then depends on nothing but the test.
-                options.BusyPollPeriod = TimeSpan.FromMinutes(1);
-                options.IdlePollPeriod = TimeSpan.FromMinutes(10);
-            });
+            // A booking counts until it is given back: what the router believes then depends on nothing but the test.
+            silo.Services.Configure<RouterOptions>(options => options.SettleTime = TimeSpan.FromMinutes(1));
         });
         _cluster = builder.Build();
         await _cluster.DeployAsync();
@@ -85,6 +81,19 @@ public sealed class GrainsFixture : IAsyncLifetime
     {
         await using var stream = await Connections.SubmitAsync(new ReplicaLife(ReplicaId(name, index), epoch), request, CancellationToken.None);
         while (await stream.MoveNextAsync()) yield return stream.Current;
+    }
+
+    /// <summary>Asks again until the answer is the one awaited; every question is a call to a grain, so others get their turns.</summary>
+    internal static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isAwaited)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        while (true)
+        {
+            var answer = await ask();
+            if (isAwaited(answer)) return answer;
+            if (patience.IsCancellationRequested) throw new TimeoutException($"It never came; last was {System.Text.Json.JsonSerializer.Serialize(answer)}.");
+            await Task.Yield();
+        }
     }
 
     internal async Task<int> BookingsAsync(string name) => (await Router(name).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);

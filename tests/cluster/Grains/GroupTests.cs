@@ -60,11 +60,19 @@ public sealed class GroupTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
     {
         var model = await fixture.DeployAsync(new ScriptedModel(), Replicas);
         var router = fixture.Router(model);
-        var route = new RouteRequest { RequestId = "r", PromptTokens = 200, MaxTokens = 10, PrefixHash = 5, Group = "g" };
-        var home = (await router.RouteAsync(route)).Replica;
+        RouteRequest route;
+        Ticket ticket;
+        for (var group = 0; ; group++)
+        {
+            route = new RouteRequest { RequestId = "r", PromptTokens = 200, MaxTokens = 10, PrefixHash = (ulong)group, Group = $"g{group}" };
+            ticket = await router.RouteAsync(route);
+            if (ticket.Replica.ReplicaId == fixture.ReplicaId(model, Replicas - 1)) break; // The first to go when there are to be fewer.
+            await router.ReleaseAsync(ticket.BookingId);
+        }
 
-        var replicas = (await fixture.Model(model).GetStatusAsync()).Replicas;
-        await router.SetReplicasAsync([.. replicas.Where(replica => replica.Replica != home)]);
+        var home = ticket.Replica;
+        await fixture.Model(model).DeployAsync(fixture.Spec(Replicas - 1));
+        await GrainsFixture.UntilAsync(() => router.GetSnapshotAsync(), snapshot => snapshot.Replicas.Length < Replicas);
 
         var next = (await router.RouteAsync(route)).Replica;
         Assert.NotEqual(home, next);

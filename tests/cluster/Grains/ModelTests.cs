@@ -30,11 +30,12 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
         var first = await fixture.EpochAsync(name);
 
         await fixture.Model(name).DeployAsync(fixture.Spec(3));
-        Assert.Equal(3, (await fixture.Router(name).GetSnapshotAsync()).Replicas.Length);
+        await GrainsFixture.UntilAsync(() => fixture.Router(name).GetSnapshotAsync(), snapshot => snapshot.Replicas.Length == 3);
         var status = await fixture.Model(name).DeployAsync(fixture.Spec(1));
 
         Assert.Equal([new(fixture.ReplicaId(name), first)], status.Replicas.Select(replica => replica.Replica));
-        Assert.Equal([new(fixture.ReplicaId(name), first)], (await fixture.Router(name).GetSnapshotAsync()).Replicas.Select(replica => replica.Replica));
+        var snapshot = await GrainsFixture.UntilAsync(() => fixture.Router(name).GetSnapshotAsync(), snapshot => snapshot.Replicas.Length < 3);
+        Assert.Equal([new(fixture.ReplicaId(name), first)], snapshot.Replicas.Select(replica => replica.Replica));
         Assert.True((await fixture.Engines.Life($"{name}/1")).Executor.IsDisposed);
         Assert.True((await fixture.Engines.Life($"{name}/2")).Executor.IsDisposed);
         Assert.False((await fixture.Engines.Life($"{name}/0")).Executor.IsDisposed);

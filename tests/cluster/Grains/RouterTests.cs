@@ -3,61 +3,61 @@ using Granary.GrainInterfaces.Routing;
 
 namespace Granary.Tests.Cluster.Grains;
 
-/// <summary>What the router learns from replicas, and what it makes of those that do not answer.</summary>
+/// <summary>What the router learns from the model and its replicas.</summary>
 public sealed class RouterTests(GrainsFixture fixture) : IClassFixture<GrainsFixture>
 {
+    private static readonly RouteRequest Route = new() { RequestId = "r", PromptTokens = 1, MaxTokens = 1 };
+
     [Fact]
     public async Task NewReplicas_AreAskedForTheirLoadAtOnce()
     {
         var model = await fixture.DeployAsync(new ScriptedModel(), replicas: 2);
 
-        var loads = await RepeatUntilAsync(
-            async () => (await fixture.Router(model).GetSnapshotAsync()).Replicas.Select(replica => replica.Load).ToList(),
-            loads => loads.TrueForAll(load => load is not null));
+        var snapshot = await GrainsFixture.UntilAsync(
+            () => fixture.Router(model).GetSnapshotAsync(), snapshot => Array.TrueForAll(snapshot.Replicas, replica => replica.Load is not null));
 
-        Assert.All(loads, load => Assert.Equal((256, 0), (load!.KvBlocksTotal, load.KvBlocksUsed)));
-        Assert.All(loads, load => Assert.True(load!.Steps >= 1)); // The probe's.
+        Assert.Equal(2, snapshot.Replicas.Length);
+        Assert.All(snapshot.Replicas, replica => Assert.Equal((256, 0), (replica.Load!.KvBlocksTotal, replica.Load.KvBlocksUsed)));
+        Assert.All(snapshot.Replicas, replica => Assert.True(replica.Load!.Steps >= 1)); // The probe's.
     }
 
     [Fact]
-    public async Task ReplicaThatDoesNotAnswer_IsLeftOutWithAClearError()
+    public async Task RouteAsync_ModelWithoutReplicas_SaysSoUntilItIsDeployed()
     {
-        var model = $"ghost-{Guid.NewGuid():N}";
-        var ghost = new ReplicaDescriptor { Replica = new($"{model}/0", 5), ContextLength = 100, KvCapacityTokens = 100 };
-        await fixture.Router(model).SetReplicasAsync([ghost]);
+        var model = $"late-{Guid.NewGuid():N}";
+        fixture.Engines.Add(model, new ScriptedModel());
+        var error = await Assert.ThrowsAsync<ModelNotReadyException>(() => fixture.Router(model).RouteAsync(Route));
 
-        var error = await RepeatUntilAsync(
-            async () => await Record.ExceptionAsync(() => fixture.Router(model).RouteAsync(new RouteRequest { RequestId = "r", PromptTokens = 1, MaxTokens = 1 })),
-            error => error is not null);
+        await fixture.Model(model).DeployAsync(fixture.Spec(1));
+        var ticket = await GrainsFixture.UntilAsync(() => TryRouteAsync(model), ticket => ticket is not null);
 
-        Assert.Contains("answers", Assert.IsType<ModelNotReadyException>(error).Message);
-        await fixture.Router(model).SetReplicasAsync([]);
-        Assert.Empty((await fixture.Router(model).GetSnapshotAsync()).Replicas);
+        Assert.Contains("no replica", error.Message);
+        Assert.Equal(fixture.ReplicaId(model), ticket!.Replica.ReplicaId);
     }
 
     [Fact]
-    public async Task SetReplicas_LifeGone_DropsItsBookings()
+    public async Task LifeGone_DropsItsBookings()
     {
         var model = await fixture.DeployAsync(new ScriptedModel());
-        var descriptor = (await fixture.Model(model).GetStatusAsync()).Replicas[0];
-        await fixture.Router(model).RouteAsync(new RouteRequest { RequestId = "r", PromptTokens = 1, MaxTokens = 1 });
+        await fixture.Router(model).RouteAsync(Route);
         Assert.Equal(1, await fixture.BookingsAsync(model));
 
-        await fixture.Router(model).SetReplicasAsync([]);
-        await fixture.Router(model).SetReplicasAsync([descriptor]);
+        await fixture.Model(model).DeployAsync(fixture.Spec(1, threads: 2)); // Another life.
+        var epoch = await fixture.EpochAsync(model);
+        await GrainsFixture.UntilAsync(() => fixture.Router(model).GetSnapshotAsync(), snapshot => snapshot.Replicas is [{ Replica.Epoch: var known }] && known == epoch);
 
         Assert.Equal(0, await fixture.BookingsAsync(model));
     }
 
-    /// <summary>Asks again until the answer is the one awaited; every question is a call to a grain, so others get their turns.</summary>
-    private static async Task<T> RepeatUntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isAwaited)
+    private async Task<Ticket?> TryRouteAsync(string model)
     {
-        using var patience = new CancellationTokenSource(GrainsFixture.Patience);
-        while (true)
+        try
         {
-            var answer = await ask();
-            if (isAwaited(answer)) return answer;
-            patience.Token.ThrowIfCancellationRequested();
+            return await fixture.Router(model).RouteAsync(Route);
+        }
+        catch (ModelNotReadyException)
+        {
+            return null;
         }
     }
 }
