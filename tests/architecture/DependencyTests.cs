@@ -10,7 +10,8 @@ public sealed class DependencyTests
         ["Granary.Text"] = [],
         ["Granary.Engine.Onnx"] = ["Granary.Engine"],
         ["Granary.Sharding"] = ["Granary.Engine"],
-        ["Granary.Grains"] = ["Granary.GrainInterfaces", "Granary.Engine"],
+        ["Granary.Routing"] = ["Granary.GrainInterfaces"],
+        ["Granary.Grains"] = ["Granary.GrainInterfaces", "Granary.Engine", "Granary.Routing"],
         ["Granary.Client"] = ["Granary.GrainInterfaces", "Granary.Text"],
         ["Granary.Client.Cli"] = ["Granary.Client", "Granary.Text"],
         ["Granary.Silo"] = ["Granary.GrainInterfaces", "Granary.Engine", "Granary.Engine.Onnx", "Granary.Sharding", "Granary.Text", "Granary.Grains", "Granary.Client"],
@@ -44,6 +45,7 @@ public sealed class DependencyTests
     /// <summary>Engine code is told the time and never asks for it, so that a simulation can tell it another.</summary>
     [Theory]
     [InlineData("grains/engine/", "DateTime.Now", "DateTime.UtcNow", "DateTimeOffset.UtcNow", "Stopwatch.", "Random.Shared", "Environment.TickCount")]
+    [InlineData("grains/routing/", "DateTime.Now", "DateTime.UtcNow", "DateTimeOffset.UtcNow", "Stopwatch.", "Random.Shared", "Environment.TickCount")]
     [InlineData("grains/orleans/", "DateTime.Now", "DateTime.UtcNow", "DateTimeOffset.UtcNow", "Stopwatch.", "Random.Shared", "Environment.TickCount", "Thread.Sleep")]
     [InlineData("client/", "DateTime.Now", "DateTime.UtcNow", "DateTimeOffset.UtcNow", "Stopwatch.", "Random.Shared", "Environment.TickCount", "Thread.Sleep")]
     public void ProductCode_TakesTimeAndRandomnessFromOutside(string folder, params string[] banned)

@@ -17,14 +17,16 @@ internal static class Chaos
 #endif
 
     /// <summary>The one seed to run, from the environment's <c>CHAOS_SEED</c>; null for all.</summary>
-    public static int? OnlySeed { get; } =
-        Environment.GetEnvironmentVariable("CHAOS_SEED") is { Length: > 0 } text ? int.Parse(text, CultureInfo.InvariantCulture) : null;
+    public static int? OnlySeed { get; } = Number("CHAOS_SEED");
 
-    /// <summary>Seeds of a property: so many, or the one that is asked for.</summary>
-    public static IReadOnlyList<int> Seeds(int count) => OnlySeed is { } seed ? [seed] : [.. Enumerable.Range(1, count)];
+    /// <summary>Seeds of a property: so many, or the one that is asked for. The environment's <c>CHAOS_SEEDS</c> is another number for all properties.</summary>
+    public static IReadOnlyList<int> Seeds(int count) => OnlySeed is { } seed ? [seed] : [.. Enumerable.Range(1, Number("CHAOS_SEEDS") ?? count)];
 
     /// <summary>The seed of a scenario that has one.</summary>
     public static int Seed(int usual) => OnlySeed ?? usual;
+
+    private static int? Number(string variable) =>
+        Environment.GetEnvironmentVariable(variable) is { Length: > 0 } text ? int.Parse(text, CultureInfo.InvariantCulture) : null;
 }
 
 /// <summary>A scenario that needs faults which only the simulated cluster has.</summary>

@@ -3,7 +3,7 @@ namespace Granary.Engine.Kv;
 /// <summary>Remembers the last changes of a KV cache, and all that it holds, for who watches it from other threads.</summary>
 /// <remarks>
 /// A ring of events, and for each tier the names of what lies in its places. Telling a change writes into arrays under a short lock; a snapshot
-/// walks all places under it, which takes about a millisecond for a million of them.
+/// walks all places under it: about a millisecond for a hundred thousand of them.
 /// </remarks>
 /// <param name="capacity">Events that are remembered, a power of two.</param>
 internal sealed class KvEventLog(int capacity = KvEventLog.DefaultCapacity)

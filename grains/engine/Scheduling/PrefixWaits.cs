@@ -28,12 +28,35 @@ internal sealed class PrefixWaits(KvCache cache)
             if (!Computes(older, tokens) || older.Blocks.Salt != sequence.Blocks.Salt) continue;
             if (!older.Tokens[..tokens].SequenceEqual(sequence.Tokens[..tokens])) continue;
             (sequence.Awaited, sequence.AwaitedTokens) = (older, tokens);
-            var common = older.Tokens.CommonPrefixLength(sequence.Tokens[..sequence.CacheReach]);
-            sequence.ExpectedCached = common - common % cache.BlockTokens;
+            sequence.ExpectedCached = CommonTokens(older, sequence);
             return true;
         }
 
         return false;
+    }
+
+    /// <summary>Foretells what a sequence that has just come will find in the cache: what is there, or what an older one has yet to compute.</summary>
+    public void Foretell(Sequence sequence, List<Sequence> running, List<Sequence> waiting)
+    {
+        if (!cache.IsShared) return;
+        sequence.ExpectedCached = cache.FindPrefix(sequence.Blocks, sequence.CacheableTokens);
+        foreach (var older in running) Foretell(sequence, older);
+        foreach (var older in waiting) Foretell(sequence, older);
+    }
+
+    private void Foretell(Sequence sequence, Sequence older)
+    {
+        var least = sequence.ExpectedCached + cache.BlockTokens;
+        if (least > sequence.CacheReach || least > older.TokenCount || older.PendingPrompt == 0) return;
+        if (older.Blocks.Salt == sequence.Blocks.Salt && older.Reading is not { NeedsLogits: true })
+            sequence.ExpectedCached = Math.Max(sequence.ExpectedCached, CommonTokens(older, sequence));
+    }
+
+    /// <returns>Tokens in the full blocks that both begin with, as far as the sequence may take them from the cache.</returns>
+    private int CommonTokens(Sequence older, Sequence sequence)
+    {
+        var common = older.Tokens.CommonPrefixLength(sequence.Tokens[..sequence.CacheReach]);
+        return common - common % cache.BlockTokens;
     }
 
     /// <summary>Whether the sequence advances now and has yet to finish its first <paramref name="tokens"/> tokens.</summary>

@@ -101,6 +101,7 @@ internal sealed class Scheduler
             return;
         }
 
+        _prefixWaits.Foretell(sequence, _running, _waiting);
         _waiting.Add(sequence);
         _aloneTurns.Add(sequence);
     }

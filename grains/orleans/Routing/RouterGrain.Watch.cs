@@ -103,13 +103,19 @@ internal sealed partial class RouterGrain
         var listed = lives.Select(life => life.Life.ReplicaId).ToHashSet(StringComparer.Ordinal);
         foreach (var life in known.Values)
         {
-            if (status.IsRecovering && life.ToldBy != status.Activation && !life.IsOver && !listed.Contains(life.Life.ReplicaId)) lives.Add(life);
-            else Drop(life);
+            if (status.IsRecovering && life.ToldBy != status.Activation && !listed.Contains(life.Life.ReplicaId)) lives.Add(life);
+            else life.Dispose();
         }
 
-        _lives = lives;
-        SetExpiry();
+        SetLives(lives);
         LogReplicas(Model, _lives.Count);
+    }
+
+    private void SetLives(List<WatchedLife> lives)
+    {
+        _lives = lives;
+        _table.Adopt(lives.Select(life => life.Descriptor)); // With those that are gone, their caches and bookings.
+        SetExpiry();
     }
 
     private WatchedLife Begin(ReplicaDescriptor descriptor)
@@ -117,12 +123,6 @@ internal sealed partial class RouterGrain
         var life = new WatchedLife(descriptor);
         _ = WatchAsync(life);
         return life;
-    }
-
-    private void Drop(WatchedLife life)
-    {
-        life.Dispose();
-        _bookings.Drop(life.Life);
     }
 
     /// <summary>Follows one life until it is over.</summary>
@@ -136,17 +136,19 @@ internal sealed partial class RouterGrain
             var askedAt = time.GetTimestamp();
             try
             {
-                var news = await replica.WatchAsync(life.Life.Epoch, 0, asked.Token).WaitAsync(Silence, time, asked.Token);
+                var wanted = _table.WantedEvent(life.Life);
+                var news = await replica.WatchAsync(life.Life.Epoch, wanted, asked.Token).WaitAsync(Silence, time, asked.Token);
                 if (life.IsOver) return;
-                life.Hear(news.Load, askedAt, time.GetTimestamp());
-                _bookings.Reported(life.Life, askedAt);
+                _table.Report(life.Life, news, askedAt);
                 pause.Reset();
                 // A replica paces its news by itself; one that does not is not asked any faster.
                 if (ReplicaWatch.Pause - time.GetElapsedTime(askedAt) is var rest && rest > TimeSpan.Zero) await RestAsync(rest, life.Over);
             }
             catch (EpochMismatchException)
             {
-                life.End(); // The model will tell which life is next.
+                if (life.IsOver) return;
+                life.Dispose(); // It never answers again; the model will tell which life is next.
+                SetLives(_lives.FindAll(other => other != life));
             }
             catch (Exception) when (asked.IsCancellationRequested)
             {
@@ -154,8 +156,7 @@ internal sealed partial class RouterGrain
             }
             catch (Exception exception)
             {
-                if (life.IsReachable) LogReplicaSilent(life.Life.ReplicaId, life.Life.Epoch, exception);
-                life.Miss();
+                if (_table.Miss(life.Life)) LogReplicaSilent(life.Life.ReplicaId, life.Life.Epoch, exception);
                 await asked.CancelAsync(); // It may be under way still.
                 await pause.WaitAsync(time, life.Over);
             }

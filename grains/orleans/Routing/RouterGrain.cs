@@ -5,6 +5,8 @@ using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Routing;
 using Granary.Grains.Models;
 using Granary.Grains.Placement;
+using Granary.Routing;
+using Granary.Routing.Policies;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans;
@@ -12,7 +14,7 @@ using Orleans.Runtime;
 
 namespace Granary.Grains.Routing;
 
-/// <summary>Hands out tickets for one model: the choice is <see cref="ReplicaChooser"/>'s, the books are <see cref="BookingLedger"/>'s.</summary>
+/// <summary>Hands out tickets for one model: what it knows and how it chooses is in its <see cref="RoutingTable"/>.</summary>
 /// <remarks>
 /// A decision waits for nobody; only where nobody can take the request is the model's grain asked for lives that came just now. What is believed is kept up by
 /// long polls, one of the model's grain and one of each life, all beside each other. All of it can be rebuilt from them, and what fails to answer is kept as it was.
@@ -29,8 +31,7 @@ internal sealed partial class RouterGrain(
     private static readonly TimeSpan MaxRetryAfter = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan ExpiryPeriod = TimeSpan.FromSeconds(10);
 
-    private readonly ReplicaChooser _chooser = new(options.Value);
-    private readonly BookingLedger _bookings = new(options.Value, time);
+    private readonly RoutingTable _table = new(options.Value.ToSettings(), new SecondsPolicy(options.Value.ToSettings()), time);
     private readonly QuarantineList _quarantine = new(time);
     private readonly CancellationTokenSource _ended = new();
     private List<WatchedLife> _lives = [];
@@ -56,20 +57,23 @@ internal sealed partial class RouterGrain(
     {
         var began = time.GetTimestamp();
         if (_quarantine.Find(request.Fingerprint) is { } quarantined) throw Quarantined(quarantined);
-        foreach (var lost in request.Lost) Find(lost)?.Lose(request.RequestId, began);
+        foreach (var lost in request.Lost) Lose(lost, request.RequestId);
+        request = request with { Lost = [] };
 
-        _bookings.Expire();
-        if (_bookings.IsFull) throw new ModelNotReadyException($"Model '{Model}' has {_bookings.Count} requests on their way; that is the most.", RetryAfter);
+        _table.Expire();
+        if (_table.IsFull) throw new ModelNotReadyException($"Model '{Model}' has {_table.Bookings} requests on their way; that is the most.", RetryAfter);
 
-        var ticket = TryBook(request, out var obstacle);
-        if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken)) ticket = TryBook(request, out obstacle);
+        var obstacle = _table.Route(request, Guid.NewGuid(), out var ticket).Obstacle;
         metrics.Decided(Model, time.GetElapsedTime(began));
+        if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken) && !_table.IsFull)
+            obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
         return ticket ?? throw Refuse(request, obstacle);
     }
 
     public Task ReleaseAsync(Guid bookingId, int? cachedTokens = null, CancellationToken cancellationToken = default)
     {
-        _bookings.Release(bookingId);
+        var booking = _table.Release(bookingId);
+        if (booking is not null && cachedTokens is { } actual) metrics.Told(Model, booking.CachedBlocks * booking.Request.BlockTokens, actual);
         return Task.CompletedTask;
     }
 
@@ -86,38 +90,13 @@ internal sealed partial class RouterGrain(
         }
     }
 
-    public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) =>
-        Task.FromResult(new RouterSnapshot([.. _lives.Select(Describe)]));
+    public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) => Task.FromResult(_table.Snapshot);
 
-    private RoutedReplica Describe(WatchedLife life) => new(life.Life, _bookings.BookedRequests(life.Life), life.Load)
+    /// <summary>A request was lost there: nobody is sent to that life before it has answered a question that is asked from now on.</summary>
+    private void Lose(ReplicaLife replica, string requestId)
     {
-        IsReachable = life.IsReachable,
-        LagSeconds = life.HeardAt is { } heard ? time.GetElapsedTime(heard).TotalSeconds : null,
-    };
-
-    private WatchedLife? Find(ReplicaLife life) => _lives.Find(known => known.Life == life);
-
-    private Ticket? TryBook(RouteRequest request, out RouteObstacle obstacle)
-    {
-        var home = _bookings.HomeOf(request.Group);
-        var decision = _chooser.Choose(_lives.ConvertAll(View), request, home);
-        obstacle = decision.Obstacle;
-        if (decision.Index < 0) return null;
-
-        var life = _lives[decision.Index];
-        return new Ticket
-        {
-            BookingId = _bookings.Book(life.Life, life.Life == home ? 0 : request.PromptTokens, request.Group), // The group's first pays for the prompt they share.
-            Replica = life.Life,
-            PredictedWaitSeconds = decision.PredictedWaitSeconds,
-            BlockTokens = life.Descriptor.BlockTokens,
-        };
-    }
-
-    private ReplicaView View(WatchedLife life)
-    {
-        var (requests, promptTokens) = _bookings.Unseen(life.Life);
-        return new(life.Descriptor, life.Load, life.IsReachable && life.Load is not { IsDraining: true }, requests, promptTokens);
+        if (_lives.Find(life => life.Life == replica) is not { } life || !life.IsNewLoss(requestId)) return;
+        if (_table.Miss(replica)) life.AskAgain();
     }
 
     private GranaryException Refuse(RouteRequest request, RouteObstacle obstacle) => obstacle switch
@@ -125,6 +104,7 @@ internal sealed partial class RouterGrain(
         RouteObstacle.TooLong => new RequestRefusedException(
             $"The prompt has {request.PromptTokens} tokens; the replicas of model '{Model}' take at most {_lives.Max(life => ReplicaChooser.LongestPrompt(life.Descriptor, request))}.", "prompt"),
         RouteObstacle.Excluded => new ModelNotReadyException($"No replica of model '{Model}' is left that has not refused the request.", Busy(request)),
+        RouteObstacle.Draining => new ModelNotReadyException($"Every replica of model '{Model}' that answers will end.", RetryAfter),
         RouteObstacle.Unreachable => new ModelNotReadyException($"No replica of model '{Model}' answers.", RetryAfter),
         _ => new ModelNotReadyException($"Model '{Model}' has no replica that is ready.", RetryAfter),
     };
@@ -135,7 +115,7 @@ internal sealed partial class RouterGrain(
     /// <summary>When the least loaded of those that refused will have worked off its prompts, within bounds.</summary>
     private TimeSpan Busy(RouteRequest request)
     {
-        var decision = _chooser.Choose(_lives.ConvertAll(View), request with { Excluded = [] });
+        var decision = _table.Decide(request with { Excluded = [] });
         return TimeSpan.FromSeconds(Math.Clamp(Math.Ceiling(decision.PredictedWaitSeconds), RetryAfter.TotalSeconds, MaxRetryAfter.TotalSeconds));
     }
 
@@ -154,7 +134,7 @@ internal sealed partial class RouterGrain(
 
     private Task ExpireAsync(CancellationToken cancellationToken)
     {
-        var expired = _bookings.Expire();
+        var expired = _table.Expire();
         if (expired > 0) LogExpired(Model, expired);
         return Task.CompletedTask;
     }

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Granary.Routing;
 using Microsoft.Extensions.Options;
 
 namespace Granary.Grains;
@@ -35,6 +36,16 @@ public sealed class RouterOptions
     /// <value>Default 0.02 s.</value>
     [Range(1e-9, 60.0)]
     public double AssumedSecondsPerDecodeStep { get; set; } = 0.02;
+
+    internal RoutingSettings ToSettings() => new()
+    {
+        SettleTime = SettleTime,
+        BookingLease = BookingLease,
+        MaxBookings = MaxBookings,
+        TieSeconds = TieSeconds,
+        AssumedSecondsPerPrefillToken = AssumedSecondsPerPrefillToken,
+        AssumedSecondsPerDecodeStep = AssumedSecondsPerDecodeStep,
+    };
 }
 
 [OptionsValidator]

@@ -1,10 +1,9 @@
-using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 
 namespace Granary.Grains.Routing;
 
-/// <summary>One life of a replica that a router watches: the question under way, and what was last heard.</summary>
-/// <remarks>On the turns of its router.</remarks>
+/// <summary>One life of a replica that a router watches, and the question under way.</summary>
+/// <remarks>On the turns of its router. What is heard of it is in the router's table.</remarks>
 internal sealed class WatchedLife : IDisposable
 {
     /// <summary>Requests whose reports of a loss are remembered: one that is sent elsewhere names its losses again each time.</summary>
@@ -13,7 +12,6 @@ internal sealed class WatchedLife : IDisposable
     private readonly CancellationTokenSource _over = new();
     private readonly HashSet<string> _reporters = new(StringComparer.Ordinal);
     private CancellationTokenSource? _asked;
-    private long? _lostAt;
 
     public WatchedLife(ReplicaDescriptor descriptor) => (Descriptor, Over) = (descriptor, _over.Token);
 
@@ -24,57 +22,32 @@ internal sealed class WatchedLife : IDisposable
     /// <summary>Which activation of the model's grain last told that it lives.</summary>
     public long ToldBy { get; set; }
 
-    public ReplicaLoad? Load { get; private set; }
-
-    /// <summary>False from an answer that did not come, or from a loss, until the answer to a later question.</summary>
-    public bool IsReachable { get; private set; } = true;
-
-    /// <summary>Timestamp of the last answer; null before the first.</summary>
-    public long? HeardAt { get; private set; }
-
     /// <summary>Cancelled when the epoch has ended, or the router has forgotten it.</summary>
     public CancellationToken Over { get; }
 
     public bool IsOver => Over.IsCancellationRequested;
 
-    /// <summary>Begins a question, which ends with the life, and when the life is lost to somebody: then only a later one counts.</summary>
+    /// <summary>Begins a question; it is broken off when the life is over, and by <see cref="AskAgain"/>.</summary>
     public CancellationTokenSource Ask()
     {
         _asked?.Dispose();
         return _asked = CancellationTokenSource.CreateLinkedTokenSource(Over);
     }
 
-    /// <param name="askedAt">Timestamp of the question.</param>
-    public void Hear(ReplicaLoad load, long askedAt, long now)
-    {
-        (Load, HeardAt) = (load, now);
-        if (_lostAt > askedAt) return;
-        (IsReachable, _lostAt) = (true, null);
-    }
+    /// <summary>The question under way does not count any more.</summary>
+    public void AskAgain() => _ = _asked?.CancelAsync(); // Not within the turn that lost it.
 
-    public void Miss() => IsReachable = false;
-
-    /// <summary>A request was lost there.</summary>
-    public void Lose(string requestId, long now)
+    /// <returns>False for a loss that this request has reported before.</returns>
+    public bool IsNewLoss(string requestId)
     {
         if (_reporters.Count == MaxReporters) _reporters.Clear();
-        if (!_reporters.Add(requestId)) return;
-        // A loss that is known already was followed by a question, or is about to be.
-        if (_lostAt is not null) return;
-        (IsReachable, _lostAt) = (false, now);
-        _asked?.Cancel();
-    }
-
-    /// <summary>The epoch has ended: it never answers again.</summary>
-    public void End()
-    {
-        Miss();
-        if (!IsOver) _over.Cancel();
+        return _reporters.Add(requestId);
     }
 
     public void Dispose()
     {
-        End();
+        if (IsOver) return;
+        _over.Cancel();
         _asked?.Dispose();
         _over.Dispose();
     }

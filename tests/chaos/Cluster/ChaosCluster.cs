@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Granary.Client;
 using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
+using Granary.GrainInterfaces.Routing;
 using Granary.Grains;
 using Granary.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
@@ -13,7 +14,7 @@ using Orleans.TestingHost;
 namespace Granary.Tests.Chaos;
 
 /// <summary>A whole cluster in this process, in its own time: silos with a replica and a gateway each, and a client outside of them.</summary>
-/// <remarks>The silos are configured as ours are. The first one asks for the model, as a deployment would, and asks again whenever the cluster has forgotten it.</remarks>
+/// <remarks>The silos are configured as ours are, and each offers its replica by itself.</remarks>
 internal sealed partial class ChaosCluster : IAsyncDisposable
 {
     public const string Model = "m";
@@ -62,10 +63,6 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
 
     /// <summary>Keys of all routers.</summary>
     public IEnumerable<string> RouterKeys => [GrainKeys.Router(null, Model), .. _silos.Where(silo => !silo.IsGone).Select(silo => GrainKeys.Router(silo.Name, Model))];
-
-    public int Replicas => _options.Replicas ?? _options.Silos;
-
-    public DeploymentSpec Spec => new(Replicas, [.. Enumerable.Range(0, Replicas).Select(n => $"Silo_{n}/cpu")], 1, 0);
 
     public static async Task<ChaosCluster> StartAsync(ChaosOptions? options = null)
     {
@@ -120,24 +117,33 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
         await DeployedAsync();
     }
 
-    /// <summary>Waits until the model has all its replicas; a cluster that has forgotten the model is asked for it again.</summary>
+    /// <summary>Waits until each silo has its replica, and every router that is asked knows all of them and no other.</summary>
     public async Task DeployedAsync()
     {
         var patience = TimeSpan.FromMinutes(2);
         await UntilAsync(
             async () =>
             {
-                var grain = _silos.First(silo => !IsGone(silo)).Grains.GetGrain<IModelGrain>(Model);
-                var status = await grain.GetStatusAsync();
-                return status.WantedReplicas == Spec.Replicas ? status : await grain.DeployAsync(Spec);
+                var status = await _silos.First(silo => !IsGone(silo)).Grains.GetGrain<IModelGrain>(Model).GetStatusAsync();
+                if (status.Missing.Length > 0) return status.Missing[0].Reason;
+                var lives = status.Replicas.Select(replica => replica.Replica).ToHashSet();
+                if (!lives.SetEquals(Lives())) return $"the model knows {Text(lives)}, there are {Text(Lives())}";
+                foreach (var key in RouterKeys)
+                {
+                    var known = (await Grains.GetGrain<IRouterGrain>(key).GetSnapshotAsync()).Replicas.Select(replica => replica.Replica).ToHashSet();
+                    if (!lives.SetEquals(known)) return $"router {key} knows {Text(known)}, there are {Text(lives)}";
+                }
+
+                return "";
             },
-            status => status.Missing.Length == 0 && status.Replicas.Length == Spec.Replicas && status.Replicas.All(replica => LivesNow(replica.Replica.ReplicaId, replica.Replica.Epoch)),
-            patience, "All replicas live");
+            wrong => wrong.Length == 0, patience, "Each silo has its replica");
+
+        static string Text(IEnumerable<ReplicaLife> lives) => string.Join(", ", lives.Select(life => $"{life.ReplicaId} {life.Epoch}"));
     }
 
-    /// <summary>What a silo's host says of a life, past all grains.</summary>
-    private bool LivesNow(string replicaId, long epoch) =>
-        _silos.Exists(silo => !IsGone(silo) && silo.Services.GetRequiredService<EngineHost>().Find(replicaId)?.Epoch == epoch);
+    /// <summary>What the silos' hosts say, past all grains.</summary>
+    private IEnumerable<ReplicaLife> Lives() => _silos.Where(silo => !IsGone(silo))
+        .SelectMany(silo => silo.Services.GetRequiredService<EngineHost>().Replicas).Select(replica => replica.Descriptor.Replica);
 
     /// <summary>Puts a silo in the place of one that is gone; what is left of that one is ended first.</summary>
     public async Task RestartAsync(int number)
@@ -192,6 +198,7 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
         silo.Services.AddSingleton(Models.Factory);
         silo.Services.AddSingleton<IModelFiles>(Models);
         silo.Services.AddGranaryGrains();
+        silo.Services.AddHostedService<ShareKeeper>();
         silo.Services.Configure<WorkerOptions>(worker => (worker.Cores, worker.MemoryBytes) = (64, 1L << 40));
         silo.AddMemoryGrainStorageAsDefault();
         silo.Configure<SiloMessagingOptions>(o =>

@@ -7,10 +7,8 @@ namespace Granary.Tests.Chaos;
 /// <summary>What a cluster of a scenario is made of.</summary>
 internal sealed record ChaosOptions
 {
+    /// <summary>Each has a replica.</summary>
     public short Silos { get; init; } = 4;
-
-    /// <summary>Replicas of the model, one on each of the first silos; by default one on every silo.</summary>
-    public int? Replicas { get; init; }
 
     /// <summary>Steps of 8 ms, so that an answer takes a good part of a second.</summary>
     public SimulatedDevice Device { get; init; } = new()

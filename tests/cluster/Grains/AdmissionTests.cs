@@ -2,7 +2,7 @@ using Granary.Engine;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Routing;
-using Granary.Grains.Routing;
+using Granary.Routing;
 
 namespace Granary.Tests.Cluster.Grains;
 

@@ -297,6 +297,31 @@ public sealed class InferenceEngineTests
         Assert.Equal(256, load.KvBlocksTotal);
     }
 
+    /// <summary>A device that hangs is seen from outside, by the clock of who looks.</summary>
+    [Fact]
+    public async Task Load_StepHangs_TellsItsAgeAndWhatIsPending()
+    {
+        var clock = new ManualTime();
+        var device = new SimulatedDevice { PerStep = TimeSpan.FromMilliseconds(10), PerPrefillToken = TimeSpan.FromMilliseconds(2) };
+        var executor = new ScriptedExecutor(new SimulatedExecutor(device, clock.Advance));
+        await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = 100 }, executor, clock);
+        await engine.Submit(EngineHarness.Request([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 2)).ReadAll();
+        Assert.Equal((0.030, 0), (Math.Round(engine.Load.LongestStepSeconds, 6), engine.Load.StepAgeSeconds));
+
+        executor.Hold();
+        var handle = engine.Submit(EngineHarness.Request(EngineHarness.RandomPrompt(new(1), 200), 2));
+        await executor.StepReached(3).WaitAsync(EngineHarness.Patience);
+        clock.Advance(TimeSpan.FromSeconds(3));
+        Assert.Equal(3, engine.Load.StepAgeSeconds, 1e-6);
+        clock.Advance(TimeSpan.FromSeconds(3));
+
+        Assert.Equal(6, engine.Load.StepAgeSeconds, 1e-6);
+        Assert.Equal((200, 0.6), (engine.Load.PendingPrefillTokens, Math.Round(engine.Load.PendingPrefillSeconds, 6)));
+        executor.Release();
+        Assert.Equal(2, (await handle.ReadAll()).Count);
+        Assert.Equal((0, 0, 6.21), (engine.Load.StepAgeSeconds, engine.Load.PendingPrefillSeconds, Math.Round(engine.Load.LongestStepSeconds, 6)));
+    }
+
     /// <summary>Readers that leave, fall behind or run out of time, prompts that repeat, blocks that run out: nothing is left behind.</summary>
     [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
     public async Task SubmitAndLeave_FromManyThreads_ReturnsThePoolToItsBeginning(int depth)

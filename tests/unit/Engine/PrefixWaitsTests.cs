@@ -35,6 +35,21 @@ public sealed class PrefixWaitsTests
         Assert.Equal(7 * 992, scheduler.Counters.PrefixCacheHits);
     }
 
+    /// <summary>What a follower will find in the cache is no work to come.</summary>
+    [Fact]
+    public void EightOfOnePrompt_PendingIsWhatWillBeComputed()
+    {
+        var scheduler = Create(tokens: 64);
+        var prompt = Ids(1, 1000);
+        for (var i = 0; i < 8; i++) Add(scheduler, prompt, limit: 5);
+        Assert.Equal(1000 + 7 * 8, scheduler.PendingPromptTokens);
+        Assert.Equal(1000 * 999 / 2 + 7 * (8 * 992 + 28), scheduler.PendingPromptContext);
+
+        Complete(scheduler, scheduler.Schedule()!);
+
+        Assert.Equal(1000 - 64 + 7 * 8, scheduler.PendingPromptTokens);
+    }
+
     [Fact]
     public void OneWaits_ThoseBehindItDoNot()
     {

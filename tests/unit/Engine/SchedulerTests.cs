@@ -275,7 +275,7 @@ public sealed class SchedulerTests
             if (all.Count < 40 && random.Next(3) > 0)
             {
                 var prompt = random.Next(1, room);
-                var sequence = Sequence(prompt, Math.Min(random.Next(1, 40), room - prompt), buffered: random.Next(1, 20), kinds: 2, random: random);
+                var sequence = Sequence(prompt, Math.Min(random.Next(1, 40), room - prompt), buffered: random.Next(1, 20), kinds: 2, random: random, alone: random.Next(6) == 0);
                 all.Add(sequence);
                 read[sequence] = [];
                 scheduler.Add(sequence);
@@ -286,6 +286,8 @@ public sealed class SchedulerTests
             {
                 CheckPlan(scheduler, step.Plan, tokens, running);
                 Assert.Empty(inFlight.SelectMany(ahead => ahead.Planned).Intersect(step.Planned));
+                if (inFlight.SelectMany(ahead => ahead.Planned).Concat(step.Planned).Any(sequence => sequence.IsAlone))
+                    Assert.Equal((0, 1), (inFlight.Count, step.Planned.Count));
                 inFlight.Enqueue(step);
             }
 
@@ -349,7 +351,7 @@ public sealed class SchedulerTests
         new(new(100, 8, Context, blocks, blockTokens, MaxLogitRows: 64, depth), new() { MaxTokensPerStep = tokens, MaxRunningSequences = running, PrefixCaching = prefixCaching });
 
     private static Sequence Sequence(
-        int prompt, int limit, int buffered = 1000, int stop = -1, int kinds = 50, Random? random = null)
+        int prompt, int limit, int buffered = 1000, int stop = -1, int kinds = 50, Random? random = null, bool alone = false)
     {
         var ids = new int[prompt];
         for (var i = 0; i < prompt; i++) ids[i] = random?.Next(kinds) ?? i % kinds;
@@ -359,6 +361,7 @@ public sealed class SchedulerTests
                 RequestId = "r",
                 PromptTokenIds = ids,
                 Sampling = new() { MaxTokens = limit, StopTokenIds = new HashSet<int> { stop } },
+                Alone = alone,
             },
             limit,
             new(buffered));

@@ -142,8 +142,8 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
 
         for (var i = 0; i < alone.Length; i++)
         {
-            var delivered = EngineHarness.Ids(alone[i].Tokens)[..(1 + i % 7)];
-            if (delivered.Length >= alone[i].Tokens.Count) continue; // Its stop came first: nothing is left to replay.
+            var cut = new Random(i).Next(1, alone[i].Tokens.Count);
+            var delivered = EngineHarness.Ids(alone[i].Tokens)[..cut];
             var rest = await engine.Submit(model.Requests[i] with
             {
                 PromptTokenIds = [.. model.Requests[i].PromptTokenIds, .. delivered],

@@ -1,9 +1,8 @@
 using Granary.GrainInterfaces.Routing;
-using Granary.Grains;
-using Granary.Grains.Routing;
+using Granary.Routing;
 using Granary.Tests.Support;
 
-namespace Granary.Tests.Cluster.Grains;
+namespace Granary.Tests.Unit.Routing;
 
 public sealed class BookingLedgerTests
 {
@@ -11,50 +10,49 @@ public sealed class BookingLedgerTests
     private static readonly ReplicaLife B = new("m/1", 1);
 
     private readonly ManualTime _time = new();
-    private readonly RouterOptions _options = new() { SettleTime = TimeSpan.FromMilliseconds(100), BookingLease = TimeSpan.FromMinutes(1) };
+    private readonly RoutingSettings _settings = new() { SettleTime = TimeSpan.FromMilliseconds(100), BookingLease = TimeSpan.FromMinutes(1) };
 
     public static TheoryData<int> Seeds => [.. Enumerable.Range(1, 30)];
 
     [Fact]
     public void Book_CountsUntilAReportThatCanShowIt()
     {
-        var ledger = new BookingLedger(_options, _time);
-        ledger.Book(A, 30);
-        Assert.Equal((1, 30L), ledger.Unseen(A));
+        var ledger = new BookingLedger(_settings, _time);
+        Book(ledger, A, 30);
+        Assert.Equal(Work(30), ledger.Unseen(A));
 
         _time.Advance(TimeSpan.FromMilliseconds(50));
         ledger.Reported(A, _time.GetTimestamp()); // The request may still be on its way.
-        Assert.Equal((1, 30L), ledger.Unseen(A));
+        Assert.Equal(Work(30), ledger.Unseen(A));
 
         _time.Advance(TimeSpan.FromMilliseconds(50));
         ledger.Reported(A, _time.GetTimestamp());
-        Assert.Equal((0, 0L), ledger.Unseen(A));
+        Assert.Equal(default, ledger.Unseen(A));
         Assert.Equal(1, ledger.BookedRequests(A));
-        Assert.Equal((0, 0L), ledger.Unseen(B));
+        Assert.Equal(default, ledger.Unseen(B));
     }
 
     [Fact]
     public void Expire_LeaseOver_EndsOnlyOldBookings()
     {
-        var ledger = new BookingLedger(_options, _time);
-        ledger.Book(A, 1);
+        var ledger = new BookingLedger(_settings, _time);
+        Book(ledger, A, 1);
         _time.Advance(TimeSpan.FromSeconds(40));
-        ledger.Book(A, 2);
+        Book(ledger, A, 2);
         _time.Advance(TimeSpan.FromSeconds(20));
 
         Assert.Equal(1, ledger.Expire());
-        Assert.Equal((1, 2L), ledger.Unseen(A));
+        Assert.Equal(Work(2), ledger.Unseen(A));
         Assert.Equal(0, ledger.Expire());
     }
 
     [Fact]
     public void IsFull_AtTheBound()
     {
-        _options.MaxBookings = 2;
-        var ledger = new BookingLedger(_options, _time);
-        var first = ledger.Book(A, 1);
+        var ledger = new BookingLedger(_settings with { MaxBookings = 2 }, _time);
+        var first = Book(ledger, A, 1);
         Assert.False(ledger.IsFull);
-        ledger.Book(B, 1);
+        Book(ledger, B, 1);
         Assert.True(ledger.IsFull);
         ledger.Release(first);
         Assert.False(ledger.IsFull);
@@ -63,11 +61,11 @@ public sealed class BookingLedgerTests
     [Fact]
     public void HomeOf_IsWhereTheOldestOpenBookingWent()
     {
-        var ledger = new BookingLedger(_options, _time);
+        var ledger = new BookingLedger(_settings, _time);
         Assert.Null(ledger.HomeOf("g"));
-        var first = ledger.Book(A, 1, "g");
-        var second = ledger.Book(B, 1, "g");
-        ledger.Book(B, 1, "h");
+        var first = Book(ledger, A, 1, "g");
+        var second = Book(ledger, B, 1, "g");
+        Book(ledger, B, 1, "h");
         Assert.Equal((A, B), (ledger.HomeOf("g"), ledger.HomeOf("h")));
 
         ledger.Release(first);
@@ -84,7 +82,7 @@ public sealed class BookingLedgerTests
     public void AnyOrder_SumsMatchWhatIsOpen(int seed)
     {
         var random = new Random(seed);
-        var ledger = new BookingLedger(_options, _time);
+        var ledger = new BookingLedger(_settings, _time);
         ReplicaLife[] lives = [A, B, new("m/0", 2)];
         var open = new List<(Guid Id, ReplicaLife Life, int Tokens, string? Group, DateTimeOffset At, bool Seen)>();
         string?[] groups = [null, "g", "h"];
@@ -96,7 +94,7 @@ public sealed class BookingLedgerTests
                 case 0 or 1:
                     var tokens = random.Next(100);
                     var group = groups[random.Next(groups.Length)];
-                    open.Add((ledger.Book(life, tokens, group), life, tokens, group, _time.GetUtcNow(), false));
+                    open.Add((Book(ledger, life, tokens, group), life, tokens, group, _time.GetUtcNow(), false));
                     break;
                 case 2 when open.Count > 0:
                     var leaving = random.Next(open.Count);
@@ -106,11 +104,11 @@ public sealed class BookingLedgerTests
                     break;
                 case 3:
                     ledger.Reported(life, _time.GetTimestamp());
-                    open = [.. open.Select(b => b.Life == life && _time.GetUtcNow() - b.At >= _options.SettleTime ? b with { Seen = true } : b)];
+                    open = [.. open.Select(b => b.Life == life && _time.GetUtcNow() - b.At >= _settings.SettleTime ? b with { Seen = true } : b)];
                     break;
                 case 4:
                     _time.Advance(TimeSpan.FromMilliseconds(random.Next(5000)));
-                    var expired = open.RemoveAll(b => _time.GetUtcNow() - b.At >= _options.BookingLease);
+                    var expired = open.RemoveAll(b => _time.GetUtcNow() - b.At >= _settings.BookingLease);
                     Assert.Equal(expired, ledger.Expire());
                     break;
                 case 5 when random.Next(20) == 0:
@@ -129,9 +127,21 @@ public sealed class BookingLedgerTests
             foreach (var each in lives)
             {
                 var unseen = open.FindAll(b => b.Life == each && !b.Seen);
-                Assert.Equal((unseen.Count, (long)unseen.Sum(b => b.Tokens)), ledger.Unseen(each));
+                var expected = unseen.Aggregate(default(BookedWork), (sum, b) => sum + Work(b.Tokens));
+                Assert.Equal(expected with { PrefillSeconds = 0 }, ledger.Unseen(each) with { PrefillSeconds = 0 });
+                Assert.Equal(expected.PrefillSeconds, ledger.Unseen(each).PrefillSeconds, 9);
                 Assert.Equal(open.Count(b => b.Life == each), ledger.BookedRequests(each));
             }
         }
+    }
+
+    private static BookedWork Work(int tokens) => new(1, tokens, tokens / 2, tokens / 1000.0);
+
+    private static Guid Book(BookingLedger ledger, ReplicaLife life, int tokens, string? group = null)
+    {
+        var request = new RouteRequest { RequestId = "r", PromptTokens = tokens, MaxTokens = 1, Group = group };
+        var booking = new Booking(Guid.NewGuid(), life, request, Work(tokens), 0);
+        ledger.Book(booking);
+        return booking.Id;
     }
 }

@@ -1,7 +1,7 @@
-namespace Granary.Grains.Routing;
+namespace Granary.Routing;
 
 /// <summary>Weighs a replica for a prefix; the same in every process and for every life of the replica.</summary>
-internal static class RendezvousHash
+public static class RendezvousHash
 {
     /// <summary>FNV-1a over the id's characters, mixed with the prefix by the finalizer of SplitMix64 (Steele et al., 2014).</summary>
     public static ulong Weight(ulong prefix, string replicaId)

@@ -1,15 +1,15 @@
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
-using Granary.Grains;
-using Granary.Grains.Routing;
+using Granary.Routing;
+using Granary.Routing.Policies;
 
-namespace Granary.Tests.Cluster.Grains;
+namespace Granary.Tests.Unit.Routing;
 
 /// <summary>The router's decision, without grains.</summary>
 public sealed class ReplicaChooserTests
 {
-    private static readonly RouterOptions Options = new();
-    private readonly ReplicaChooser _chooser = new(Options);
+    private static readonly RoutingSettings Settings = new();
+    private readonly ReplicaChooser _chooser = new(new SecondsPolicy(Settings), Settings);
 
     public static TheoryData<int> Seeds => [.. Enumerable.Range(1, 50)];
 
@@ -22,7 +22,7 @@ public sealed class ReplicaChooserTests
         {
             var views = Views(random);
             var request = Request(random, views);
-            var decision = _chooser.Choose(views, request);
+            var decision = _chooser.Choose(views.ToArray(), request);
             var allowed = views.FindAll(view => MayTake(view, request));
             if (allowed.Count == 0)
             {
@@ -36,7 +36,7 @@ public sealed class ReplicaChooserTests
             var roomy = allowed.FindAll(view => HasRoom(view, request));
             if (roomy.Count > 0) Assert.Contains(chosen, roomy);
             var cheapest = (roomy.Count > 0 ? roomy : allowed).Min(view => Cost(view, request, views));
-            Assert.InRange(Cost(chosen, request, views), cheapest, cheapest + Options.TieSeconds + 1e-9);
+            Assert.InRange(Cost(chosen, request, views), cheapest, cheapest + Settings.TieSeconds + 1e-9);
         }
     }
 
@@ -51,7 +51,7 @@ public sealed class ReplicaChooserTests
             var request = Request(random, views);
             var shuffled = views.ToArray();
             random.Shuffle(shuffled);
-            var one = _chooser.Choose(views, request);
+            var one = _chooser.Choose(views.ToArray(), request);
             var other = _chooser.Choose(shuffled, request);
             Assert.Equal(one.Obstacle, other.Obstacle);
             if (one.Index >= 0) Assert.Equal(views[one.Index].Replica, shuffled[other.Index].Replica);
@@ -67,10 +67,10 @@ public sealed class ReplicaChooserTests
         for (var round = 0; round < 100; round++)
         {
             var request = new RouteRequest { RequestId = "r", PromptTokens = 10, MaxTokens = 10, PrefixHash = (ulong)random.NextInt64() };
-            var before = views[_chooser.Choose(views, request).Index];
+            var before = views[_chooser.Choose(views.ToArray(), request).Index];
             var fewer = views.ToList();
             fewer.RemoveAt(random.Next(fewer.Count));
-            var after = fewer[_chooser.Choose(fewer, request).Index];
+            var after = fewer[_chooser.Choose(fewer.ToArray(), request).Index];
             if (fewer.Contains(before)) Assert.Equal(before, after);
         }
     }
@@ -83,7 +83,7 @@ public sealed class ReplicaChooserTests
         for (var i = 0; i < 4000; i++)
         {
             var request = new RouteRequest { RequestId = "r", PromptTokens = 10, MaxTokens = 10, PrefixHash = PrefixHash.Of([i, i + 1, i + 2]) };
-            counts[_chooser.Choose(views, request).Index]++;
+            counts[_chooser.Choose(views.ToArray(), request).Index]++;
         }
 
         Assert.All(counts, count => Assert.InRange(count, 900, 1100));
@@ -121,7 +121,7 @@ public sealed class ReplicaChooserTests
 
         Assert.Equal(1, _chooser.Choose([busy, idle], request).Index);
         Assert.Equal(0, _chooser.Choose([busy, idle], request, busy.Replica.Replica).Index);
-        Assert.Equal(1, _chooser.Choose([busy with { Reachable = false }, idle], request, busy.Replica.Replica).Index);
+        Assert.Equal(1, _chooser.Choose([busy with { IsReachable = false }, idle], request, busy.Replica.Replica).Index);
         Assert.Equal(1, _chooser.Choose([busy, idle], request with { Excluded = [busy.Replica.Replica] }, busy.Replica.Replica).Index);
         Assert.Equal(1, _chooser.Choose([busy, idle], request, new("gone", 1)).Index);
     }
@@ -140,7 +140,7 @@ public sealed class ReplicaChooserTests
     [InlineData(false, true, nameof(RouteObstacle.TooLong))]
     public void NothingLeft_SaysWhy(bool silent, bool tooLong, string obstacle)
     {
-        var view = new ReplicaView(Descriptor("m/0"), null, Reachable: !silent);
+        var view = new ReplicaView(Descriptor("m/0"), null, IsReachable: !silent);
         var request = new RouteRequest
         {
             RequestId = "r",
@@ -182,8 +182,14 @@ public sealed class ReplicaChooserTests
             SecondsPerPrefillToken = random.Next(3) == 0 ? 0 : random.NextDouble() / 100,
             SecondsPerDecodeStep = random.Next(3) == 0 ? 0 : random.NextDouble() / 10,
         };
-        return new ReplicaView(Descriptor($"m/{i}", random.Next(200, 2000), capacity), load, random.Next(5) > 0, random.Next(5), random.Next(500));
+        return new ReplicaView(Descriptor($"m/{i}", random.Next(200, 2000), capacity), load, random.Next(5) > 0, 0, Unseen(random));
     })];
+
+    private static BookedWork Unseen(Random random)
+    {
+        var tokens = random.Next(500);
+        return new(random.Next(5), tokens, tokens, tokens * random.NextDouble() / 100);
+    }
 
     private static RouteRequest Request(Random random, List<ReplicaView> views) => new()
     {
@@ -195,19 +201,19 @@ public sealed class ReplicaChooserTests
     };
 
     private static bool MayTake(ReplicaView view, RouteRequest request) =>
-        view.Reachable && !request.Excluded.Contains(view.Replica.Replica)
+        view.IsReachable && !request.Excluded.Contains(view.Replica.Replica)
         && request.PromptTokens < view.Replica.ContextLength && request.PromptTokens < view.Replica.KvCapacityTokens;
 
     private static bool HasRoom(ReplicaView view, RouteRequest request) =>
-        view.Load is null || (view.Load.KvBlocksTotal - view.Load.KvBlocksUsed) * 16 - view.UnseenPromptTokens > request.PromptTokens;
+        view.Load is null || (view.Load.KvBlocksTotal - view.Load.KvBlocksUsed) * 16 - view.Unseen.PromptTokens > request.PromptTokens;
 
     private static double Cost(ReplicaView view, RouteRequest request, List<ReplicaView> all)
     {
-        var perToken = Speed(view.Load?.SecondsPerPrefillToken, [.. all.Select(v => v.Load?.SecondsPerPrefillToken ?? 0)], Options.AssumedSecondsPerPrefillToken);
-        var perStep = Speed(view.Load?.SecondsPerDecodeStep, [.. all.Select(v => v.Load?.SecondsPerDecodeStep ?? 0)], Options.AssumedSecondsPerDecodeStep);
+        var perToken = Speed(view.Load?.SecondsPerPrefillToken, [.. all.Select(v => v.Load?.SecondsPerPrefillToken ?? 0)], Settings.AssumedSecondsPerPrefillToken);
+        var perStep = Speed(view.Load?.SecondsPerDecodeStep, [.. all.Select(v => v.Load?.SecondsPerDecodeStep ?? 0)], Settings.AssumedSecondsPerDecodeStep);
         var load = view.Load ?? new ReplicaLoad { Epoch = 1 };
-        return (load.PendingPrefillTokens + view.UnseenPromptTokens + request.PromptTokens) * perToken
-            + (load.RunningSequences + load.WaitingSequences + view.UnseenRequests) * perStep;
+        return (load.PendingPrefillTokens + request.PromptTokens) * perToken + view.Unseen.PrefillSeconds
+            + (load.RunningSequences + load.WaitingSequences + view.Unseen.Requests) * perStep;
     }
 
     private static double Speed(double? own, double[] all, double assumed) =>

@@ -1,0 +1,28 @@
+namespace Granary.Routing;
+
+/// <summary>Which replica was chosen, or why none was.</summary>
+/// <param name="Index">Into the views; -1 where none was chosen.</param>
+/// <param name="PredictedWaitSeconds">Until the request's first token.</param>
+/// <param name="Obstacle">What stood in the way of all of them.</param>
+public readonly record struct RouteDecision(int Index, double PredictedWaitSeconds, RouteObstacle Obstacle);
+
+/// <summary>Why a request can go nowhere.</summary>
+public enum RouteObstacle
+{
+    None,
+
+    /// <summary>The model has no replica.</summary>
+    NoReplica,
+
+    /// <summary>None of them answers.</summary>
+    Unreachable,
+
+    /// <summary>Those that answer will end, and take nothing new.</summary>
+    Draining,
+
+    /// <summary>Those that answer have refused or lost this request before.</summary>
+    Excluded,
+
+    /// <summary>The prompt is longer than the context or the KV cache of each of them.</summary>
+    TooLong,
+}

@@ -1,0 +1,43 @@
+using System.Collections.Concurrent;
+
+namespace Granary.Tests.Chaos;
+
+/// <summary>Runs a scenario with many seeds, several clusters side by side, each used again for the next seed once it is healed.</summary>
+internal static class SeedLanes
+{
+    /// <summary>Clusters at a time: enough that two cores always have something to do between two jumps of the clock.</summary>
+    private const int Lanes = 6;
+
+    /// <summary>More failures than this say nothing more.</summary>
+    private const int MostFailures = 5;
+
+    /// <exception cref="Xunit.Sdk.XunitException">Some seeds failed; each tells how to run it alone.</exception>
+    public static async Task RunAsync(IReadOnlyList<int> seeds, ChaosOptions options, Func<ChaosCluster, int, Task> scenario)
+    {
+        var left = new ConcurrentQueue<int>(seeds);
+        var failures = new ConcurrentQueue<string>();
+        await Task.WhenAll(Enumerable.Range(0, Math.Min(Lanes, seeds.Count)).Select(lane => Task.Run(() => RunLaneAsync(lane))));
+        if (!failures.IsEmpty) Assert.Fail(string.Join("\n\n", failures));
+
+        async Task RunLaneAsync(int lane)
+        {
+            ChaosCluster? cluster = null;
+            while (failures.Count < MostFailures && left.TryDequeue(out var seed))
+            {
+                try
+                {
+                    cluster ??= await ChaosCluster.StartAsync(options with { Seed = lane });
+                    await cluster.RunAsync(() => scenario(cluster, seed));
+                }
+                catch (Exception exception)
+                {
+                    failures.Enqueue($"{(exception.Message.Contains("CHAOS_SEED", StringComparison.Ordinal) ? "" : $"CHAOS_SEED={seed}: ")}{exception.Message}{(exception is Xunit.Sdk.XunitException ? "" : $"\n{exception.GetType().Name}{exception.StackTrace}{(Chaos.OnlySeed is null ? "" : cluster?.Log.Tail(200))}")}");
+                    if (cluster is not null) await cluster.DisposeAsync();
+                    cluster = null; // What state it is in nobody knows.
+                }
+            }
+
+            if (cluster is not null) await cluster.DisposeAsync();
+        }
+    }
+}
