@@ -130,7 +130,7 @@ internal sealed partial class GenerationDriver(
     private async Task<(Booking, TokenStream)> TakeAsync(Booking booking)
     {
         var patience = 1 << Math.Min(_stalls, MostDoublings);
-        var stream = await connections.SubmitAsync(booking.Ticket.Replica, _journal.Request(_suspicion.IsSuspect), patience, cancellationToken);
+        var stream = await connections.SubmitAsync(booking.Ticket.Replica, _journal.Request(_suspicion.IsSuspect), cancellationToken, patience);
         return (booking, stream);
     }
 

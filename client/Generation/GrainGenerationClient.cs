@@ -38,7 +38,7 @@ public sealed class GrainGenerationClient : IGenerationClient
         (_grains, _time, _logger, _options) = (grains, time, logger, options ?? new());
         _pauses = new(random ?? new());
         _tickets = new(grains, silo, _options, _pauses, time, logger);
-        _connections = new(grains, _options, time);
+        _connections = new(grains, time, _options);
         _metrics = new(meters);
     }
 

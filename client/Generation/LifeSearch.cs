@@ -13,6 +13,9 @@ namespace Granary.Client;
 internal sealed partial class LifeSearch(
     TicketOffice tickets, RetryPauses pauses, SurvivalOptions options, TimeProvider time, ILogger logger, string model, string requestId, CancellationToken cancellationToken)
 {
+    /// <summary>Lives that one call may break: nobody tells whether it is the call that breaks them, and it cannot be computed alone.</summary>
+    private const int MostBrokenCalls = 3;
+
     private readonly List<ReplicaLife> _lost = [];
     private readonly List<ReplicaLife> _refused = [];
     private int _failures; // Since a token, or since the beginning.
@@ -95,7 +98,7 @@ internal sealed partial class LifeSearch(
                 {
                     WasTaken = true;
                     if (!_lost.Contains(life)) _lost.Add(life);
-                    if (isWork && ++LostLives >= options.MaxLives)
+                    if (isWork && ++LostLives >= Math.Min(options.MaxLives, MostBrokenCalls))
                         throw new ReplicaFailedException($"Request '{requestId}' is given up after {LostLives} lives of replicas: {exception.GetType().Name}: {exception.Message}");
                     if (isWork) waitsSince = time.GetTimestamp();
                 }

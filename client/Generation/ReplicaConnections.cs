@@ -8,8 +8,9 @@ namespace Granary.Client;
 
 /// <summary>The replicas' lives that this process reads from, one connection for each.</summary>
 /// <remarks>Safe for any thread.</remarks>
-internal sealed class ReplicaConnections(IGrainFactory grains, SurvivalOptions options, TimeProvider time)
+internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time, SurvivalOptions? survival = null)
 {
+    private readonly SurvivalOptions _options = survival ?? new();
     private readonly Lock _gate = new();
     private readonly Dictionary<ReplicaLife, ReplicaConnection> _connections = [];
 
@@ -26,14 +27,14 @@ internal sealed class ReplicaConnections(IGrainFactory grains, SurvivalOptions o
     /// <param name="patience">How many times longer than usual its steps may stand still, at least 1.</param>
     /// <exception cref="TimeoutException">It did not answer within <see cref="SurvivalOptions.AnswerLimit"/>; what it may have begun is ended when it answers.</exception>
     /// <returns>The sequence's tokens; the caller's to dispose.</returns>
-    public async Task<TokenStream> SubmitAsync(ReplicaLife life, GenerateRequest request, int patience, CancellationToken cancellationToken)
+    public async Task<TokenStream> SubmitAsync(ReplicaLife life, GenerateRequest request, CancellationToken cancellationToken, int patience = 1)
     {
         for (var again = true; ; again = false)
         {
             var (connection, stream) = Begin(life, patience, cancellationToken);
             try
             {
-                await stream.SubmitAsync(request, options.AnswerLimit, time);
+                await stream.SubmitAsync(request, _options.AnswerLimit, time);
                 return stream;
             }
             catch (UnknownReaderException) when (again)
@@ -61,7 +62,7 @@ internal sealed class ReplicaConnections(IGrainFactory grains, SurvivalOptions o
         lock (_gate)
         {
             if (_connections.TryGetValue(life, out var connection) && connection.TryBegin(patience, cancellationToken) is { } stream) return (connection, stream);
-            connection = new ReplicaConnection(grains.GetGrain<IReplicaGrain>(life.ReplicaId), life, options, time);
+            connection = new ReplicaConnection(grains.GetGrain<IReplicaGrain>(life.ReplicaId), life, _options, time);
             stream = connection.TryBegin(patience, cancellationToken)!; // Only what was started can be closed.
             _connections[life] = connection;
             connection.Start(Forget);

@@ -56,7 +56,7 @@ public sealed class ReplicaConnectionTests
         });
 
         var chunks = new List<TokenChunk>();
-        while (await stream.MoveNextAsync()) chunks.Add(stream.Current);
+        while (await stream.NextAsync() == StreamNews.Token) chunks.Add(stream.Current);
 
         Assert.Equal([16, 16, 16], chunks.Select(chunk => chunk.CachedPromptTokens));
         Assert.Equal([logprobs, null, null], chunks.Select(chunk => chunk.Logprobs));
@@ -71,9 +71,11 @@ public sealed class ReplicaConnectionTests
         _replica.Say((1, 0, null));
         _replica.Break(new SiloUnavailableException("gone"));
 
-        Assert.True(await begun.MoveNextAsync());
-        Assert.Contains("gone", (await Assert.ThrowsAsync<ReplicaFailedException>(() => begun.MoveNextAsync().AsTask().WaitAsync(GrainsFixture.Patience))).Message);
-        await Assert.ThrowsAsync<SiloUnavailableException>(() => waiting.MoveNextAsync().AsTask().WaitAsync(GrainsFixture.Patience)); // Another replica may be asked.
+        Assert.Equal([(0, null)], await ReadAsync(begun));
+        Assert.Empty(await ReadAsync(waiting));
+        Assert.Equal((LossReason.Crash, true, false), (begun.Loss!.Reason, begun.Loss.IsSudden, begun.Loss.WasInFailedStep));
+        Assert.Contains("gone", begun.Loss.What);
+        Assert.Same(begun.Loss, waiting.Loss);
         Assert.Empty(_replica.Cancelled);
     }
 
@@ -82,10 +84,12 @@ public sealed class ReplicaConnectionTests
     {
         await using var failed = await SubmitAsync();
         await using var other = await SubmitAsync();
-        _replica.Say(new StepTokens { Epoch = 7, Slots = [1], Indexes = [0], TokenIds = [-1], Details = [new() { Entry = 0, Failure = "device lost" }] });
+        _replica.Say(new StepTokens { Epoch = 7, Slots = [1], Indexes = [0], TokenIds = [-1], Details = [new() { Entry = 0, Failure = "device lost", WasInFailedStep = true }] });
         _replica.Say((2, 0, FinishReason.Stop));
 
-        Assert.Contains("device lost", (await Assert.ThrowsAsync<ReplicaFailedException>(() => failed.MoveNextAsync().AsTask())).Message);
+        Assert.Empty(await ReadAsync(failed));
+        Assert.Equal((LossReason.Crash, false, true), (failed.Loss!.Reason, failed.Loss.IsSudden, failed.Loss.WasInFailedStep));
+        Assert.Contains("device lost", failed.Loss.What);
         Assert.Equal([(0, FinishReason.Stop)], await ReadAsync(other));
     }
 
@@ -109,7 +113,7 @@ public sealed class ReplicaConnectionTests
     {
         using var caller = new CancellationTokenSource();
         await using var stream = await _connections.SubmitAsync(Life, GrainsFixture.Request("m", [1]), caller.Token);
-        var next = stream.MoveNextAsync().AsTask();
+        var next = stream.NextAsync().AsTask();
 
         await caller.CancelAsync();
 
@@ -144,7 +148,7 @@ public sealed class ReplicaConnectionTests
         Assert.Empty(await _replica.NextTakeAsync());
         _replica.Say([.. Enumerable.Range(0, 200).Select(i => (1L, i, default(FinishReason?)))]);
         Assert.Empty(await _replica.NextTakeAsync());
-        for (var i = 0; i < 200; i++) Assert.True(await stream.MoveNextAsync());
+        for (var i = 0; i < 200; i++) Assert.Equal(StreamNews.Token, await stream.NextAsync());
 
         _replica.Say((1, 200, null));
 
@@ -156,7 +160,7 @@ public sealed class ReplicaConnectionTests
     {
         await using var stream = await SubmitAsync();
         _replica.Say([.. Enumerable.Range(0, TokenCredit.Window).Select(i => (1L, i, default(FinishReason?)))]);
-        for (var i = 0; i < TokenCredit.Window / 2; i++) Assert.True(await stream.MoveNextAsync());
+        for (var i = 0; i < TokenCredit.Window / 2; i++) Assert.Equal(StreamNews.Token, await stream.NextAsync());
 
         // No take will end: nothing of the sequence is left to send.
         Assert.Equal(new TokenCredit(1, (TokenCredit.Window / 2) + TokenCredit.Window), await _replica.NextGrantAsync().WaitAsync(GrainsFixture.Patience));
@@ -171,8 +175,9 @@ public sealed class ReplicaConnectionTests
         _replica.Say((2, 0, FinishReason.Stop));
         Assert.Equal([(0, FinishReason.Stop)], await ReadAsync(other)); // By now the first has all it gets.
 
-        for (var i = 0; i < TokenCredit.Window; i++) Assert.True(await stream.MoveNextAsync());
-        await Assert.ThrowsAsync<ReplicaFailedException>(() => stream.MoveNextAsync().AsTask());
+        for (var i = 0; i < TokenCredit.Window; i++) Assert.Equal(StreamNews.Token, await stream.NextAsync());
+        Assert.Empty(await ReadAsync(stream));
+        Assert.Contains("more than", stream.Loss!.What);
     }
 
     [Fact]
@@ -201,12 +206,13 @@ public sealed class ReplicaConnectionTests
     }
 
     [Fact]
-    public async Task LifeEnds_StreamEndsWithoutAReason()
+    public async Task LifeEnds_StreamIsLostAndSaysSo()
     {
         await using var stream = await SubmitAsync();
         _replica.Say(new StepTokens { Epoch = 7, IsLast = true });
 
         Assert.Empty(await ReadAsync(stream));
+        Assert.Equal((LossReason.Crash, false), (stream.Loss!.Reason, stream.Loss.IsSudden));
     }
 
     private Task<TokenStream> SubmitAsync() => _connections.SubmitAsync(Life, GrainsFixture.Request("m", [1]), CancellationToken.None);
@@ -225,7 +231,7 @@ public sealed class ReplicaConnectionTests
     private static async Task<List<(int Index, FinishReason? End)>> ReadAsync(TokenStream stream)
     {
         var read = new List<(int, FinishReason?)>();
-        while (await stream.MoveNextAsync().AsTask().WaitAsync(GrainsFixture.Patience)) read.Add((stream.Current.Index, stream.Current.FinishReason));
+        while (await stream.NextAsync().AsTask().WaitAsync(GrainsFixture.Patience) == StreamNews.Token) read.Add((stream.Current.Index, stream.Current.FinishReason));
         return read;
     }
 

@@ -31,38 +31,39 @@ public sealed class GenerationClientTests
     }
 
     [Fact]
-    public async Task MissingToken_IsALoss()
+    public async Task MissingToken_AnotherLifeGivesIt()
     {
-        var world = new World((_, _) => Stream(Token(0), Token(2), End(3)));
+        var world = new World((replica, _) => replica == "m/1" ? Stream(Token(0), Token(2), End(3)) : Stream(Token(1), Token(2), End(3)));
 
-        var (delivered, error) = await ReadToErrorAsync(world);
+        var chunks = await GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1])));
 
-        Assert.Equal([0], delivered);
-        Assert.IsType<ReplicaFailedException>(error);
+        Assert.Equal([0, 1, 2, 3], chunks.Select(chunk => chunk.Index));
+        Assert.Equal([new ReplicaLife("m/1", Epoch)], world.Routes[1].Lost);
         Assert.Equal(world.Booked, world.Released);
     }
 
     [Fact]
-    public async Task NoEnd_IsALoss()
+    public async Task NoEnd_AnotherLifeGivesIt()
     {
-        var world = new World((_, _) => Stream(Token(0), Token(1)));
+        var world = new World((replica, _) => replica == "m/1" ? Stream(Token(0), Token(1)) : Stream(End(2)));
 
-        var (delivered, error) = await ReadToErrorAsync(world);
+        var chunks = await GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1])));
 
-        Assert.Equal([0, 1], delivered);
-        Assert.Contains("without a finish reason", Assert.IsType<ReplicaFailedException>(error).Message);
+        Assert.Equal([0, 1, 2], chunks.Select(chunk => chunk.Index));
     }
 
     [Fact]
-    public async Task LostAfterTheFirstToken_IsToldAndNotTriedAgain()
+    public async Task EveryLifeIsLost_EndsAfterTheMostThatMayBe()
     {
-        var world = new World((_, _) => Stream(new SiloUnavailableException("The activation is gone."), Token(0)));
+        var world = new World(
+            (_, _) => Stream(new SiloUnavailableException("The activation is gone."), Enumerable.Range(0, 9).Select(i => Token(i)).ToArray()),
+            survival: new() { MaxLives = 3 });
 
         var (delivered, error) = await ReadToErrorAsync(world);
 
-        Assert.Equal([0], delivered);
+        Assert.Equal(Enumerable.Range(0, 9), delivered);
         Assert.Contains("The activation is gone.", Assert.IsType<ReplicaFailedException>(error).Message);
-        Assert.Single(world.Booked);
+        Assert.Equal(3, world.Booked.Count);
         Assert.Equal(world.Booked, world.Released);
     }
 
@@ -142,7 +143,7 @@ public sealed class GenerationClientTests
 
     [Theory]
     [InlineData(true, 2)]
-    [InlineData(false, 1)]
+    [InlineData(false, 3)]
     public async Task EmbedFails_IsTheTypedErrorAndGivesBookingsBack(bool saturated, int tickets)
     {
         var world = World.OfEmbeddings((_, _) => throw (saturated ? new ReplicaSaturatedException("full", TimeSpan.FromSeconds(1)) : new TimeoutException("The silo is silent.")));
@@ -255,18 +256,18 @@ public sealed class GenerationClientTests
         private readonly Func<string, long, IAsyncEnumerable<TokenChunk>> _replica;
         private readonly Func<string, CancellationToken, Task<EmbedResult>> _embed;
 
-        public World(Func<string, long, IAsyncEnumerable<TokenChunk>> replica, TimeProvider? time = null)
-            : this(replica, (_, _) => throw new NotSupportedException(), time)
+        public World(Func<string, long, IAsyncEnumerable<TokenChunk>> replica, TimeProvider? time = null, SurvivalOptions? survival = null)
+            : this(replica, (_, _) => throw new NotSupportedException(), time, survival)
         {
         }
 
         private World(
-            Func<string, long, IAsyncEnumerable<TokenChunk>> replica, Func<string, CancellationToken, Task<EmbedResult>> embed, TimeProvider? time)
+            Func<string, long, IAsyncEnumerable<TokenChunk>> replica, Func<string, CancellationToken, Task<EmbedResult>> embed, TimeProvider? time, SurvivalOptions? survival = null)
         {
             (_replica, _embed) = (replica, embed);
             var grains = DispatchProxy.Create<IGrainFactory, Factory>();
             ((Factory)(object)grains).World = this;
-            Client = new GrainGenerationClient(grains, time ?? TimeProvider.System, NullLogger<GrainGenerationClient>.Instance);
+            Client = new GrainGenerationClient(grains, time ?? TimeProvider.System, NullLogger<GrainGenerationClient>.Instance, survival);
         }
 
         public static World OfEmbeddings(Func<string, CancellationToken, Task<EmbedResult>> embed, TimeProvider? time = null) =>

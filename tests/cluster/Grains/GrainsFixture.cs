@@ -80,7 +80,7 @@ public sealed class GrainsFixture : IAsyncLifetime
     internal async IAsyncEnumerable<TokenChunk> GenerateAsync(string name, int index, GenerateRequest request, long epoch)
     {
         await using var stream = await Connections.SubmitAsync(new ReplicaLife(ReplicaId(name, index), epoch), request, CancellationToken.None);
-        while (await stream.MoveNextAsync()) yield return stream.Current;
+        while (await stream.NextAsync() == StreamNews.Token) yield return stream.Current;
     }
 
     /// <summary>Asks again until the answer is the one awaited; every question is a call to a grain, so others get their turns.</summary>
