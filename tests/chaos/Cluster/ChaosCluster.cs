@@ -75,9 +75,21 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
         return cluster;
     }
 
-    /// <summary>Runs a scenario; one that takes too long in virtual time fails with what everybody was doing.</summary>
-    public async Task RunAsync(Func<Task> scenario) =>
-        await Task.Run(scenario).WaitAsync(Patience, Time);
+    /// <summary>Runs a scenario; one that fails, or takes too long in virtual time, leaves its log in a file.</summary>
+    /// <param name="plan">What a failure is told with: the seed above all.</param>
+    public async Task RunAsync(string plan, Func<Task> scenario)
+    {
+        Log.Add($"Scenario: {plan}");
+        try
+        {
+            await Task.Run(scenario).WaitAsync(Patience, Time);
+        }
+        catch (Exception exception)
+        {
+            var stack = exception is Xunit.Sdk.XunitException ? "" : $"\n{exception.GetType().Name} {exception.StackTrace}";
+            throw new Xunit.Sdk.XunitException($"{plan}\n{exception.Message}{stack}\nThe log of all silos is in {Log.Write()}");
+        }
+    }
 
     public Task DelayAsync(TimeSpan duration) => Task.Delay(duration, Time);
 
@@ -127,7 +139,7 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
                 var status = await _silos.First(silo => !IsGone(silo)).Grains.GetGrain<IModelGrain>(Model).GetStatusAsync();
                 if (status.Missing.Length > 0) return status.Missing[0].Reason;
                 var lives = status.Replicas.Select(replica => replica.Replica).ToHashSet();
-                if (!lives.SetEquals(Lives())) return $"the model knows {Text(lives)}, there are {Text(Lives())}";
+                if (lives.Count != _silos.Count(silo => !IsGone(silo)) || !lives.SetEquals(Lives())) return $"the model knows {Text(lives)}, there are {Text(Lives())}";
                 foreach (var key in RouterKeys)
                 {
                     var known = (await Grains.GetGrain<IRouterGrain>(key).GetSnapshotAsync()).Replicas.Select(replica => replica.Replica).ToHashSet();

@@ -23,8 +23,13 @@ internal sealed class ChaosLog(VirtualTime time)
         while (_lines.Count > Capacity) _lines.TryDequeue(out _);
     }
 
-    /// <summary>Lines since a moment.</summary>
-    public string Tail(int count) => string.Join('\n', _lines.TakeLast(count));
+    /// <summary>Writes it to a file, and tells which.</summary>
+    public string Write()
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"chaos-{Guid.NewGuid():N}.log");
+        File.WriteAllLines(path, _lines);
+        return path;
+    }
 
     private sealed class Provider(ChaosLog log, string member) : ILoggerProvider
     {

@@ -9,12 +9,12 @@ public sealed class HarnessTests
     public async Task Load_WithoutFaults_IsExact()
     {
         await using var cluster = await ChaosCluster.StartAsync();
-        await cluster.RunAsync(async () =>
+        await cluster.RunAsync("no fault", async () =>
         {
             var run = await LoadRun.StartAsync(cluster, new Random(7), sequences: 32);
             await run.Completed;
-            run.RequireExact("no fault");
-            await Leaks.RequireNoneAsync(cluster, "no fault");
+            run.RequireExact();
+            await Leaks.RequireNoneAsync(cluster);
         });
     }
 }

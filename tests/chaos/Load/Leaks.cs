@@ -10,10 +10,10 @@ internal static class Leaks
     /// <summary>Longer than a silent reader's lease, after which its sequences go.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    public static async Task RequireNoneAsync(ChaosCluster cluster, string plan)
+    public static async Task RequireNoneAsync(ChaosCluster cluster)
     {
         await cluster.UntilAsync(
-            () => FindAsync(cluster), left => left.Length == 0, Patience, $"{plan}\nNothing is left");
+            () => FindAsync(cluster), left => left.Length == 0, Patience, "Nothing is left");
     }
 
     private static async Task<string> FindAsync(ChaosCluster cluster)

@@ -7,10 +7,9 @@ namespace Granary.Tests.Chaos;
 /// <summary>Many callers at once, each with its own gateway, and what they should get.</summary>
 internal sealed class LoadRun
 {
-    private readonly ChaosCluster _cluster;
     private readonly Task<GeneratedToken[][]> _right;
 
-    private LoadRun(ChaosCluster cluster, List<StreamRecord> records, Task<GeneratedToken[][]> right) => (_cluster, Records, _right) = (cluster, records, right);
+    private LoadRun(List<StreamRecord> records, Task<GeneratedToken[][]> right) => (Records, _right) = (records, right);
 
     public IReadOnlyList<StreamRecord> Records { get; }
 
@@ -41,7 +40,7 @@ internal sealed class LoadRun
             reads.Add(ReadAsync(record, client, start.Begins));
         }
 
-        return new(cluster, records, right) { Completed = Task.WhenAll(reads) };
+        return new(records, right) { Completed = Task.WhenAll(reads) };
 
         async Task ReadAsync(StreamRecord record, IGenerationClient client, TimeSpan begins)
         {
@@ -51,5 +50,5 @@ internal sealed class LoadRun
     }
 
     /// <summary>Fails where an answer is not to the bit what an engine alone gives.</summary>
-    public void RequireExact(string plan) => Exactness.Require(Records, _right.Result, plan, _cluster.Log);
+    public void RequireExact() => Exactness.Require(Records, _right.Result);
 }

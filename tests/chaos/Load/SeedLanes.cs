@@ -11,8 +11,9 @@ internal static class SeedLanes
     /// <summary>More failures than this say nothing more.</summary>
     private const int MostFailures = 5;
 
+    /// <param name="scenario">Makes a seed's plan, which says what it will do, and what does it.</param>
     /// <exception cref="Xunit.Sdk.XunitException">Some seeds failed; each tells how to run it alone.</exception>
-    public static async Task RunAsync(IReadOnlyList<int> seeds, ChaosOptions options, Func<ChaosCluster, int, Task> scenario)
+    public static async Task RunAsync(IReadOnlyList<int> seeds, ChaosOptions options, Func<ChaosCluster, int, (string Plan, Func<Task> Run)> scenario)
     {
         var left = new ConcurrentQueue<int>(seeds);
         var failures = new ConcurrentQueue<string>();
@@ -27,11 +28,12 @@ internal static class SeedLanes
                 try
                 {
                     cluster ??= await ChaosCluster.StartAsync(options with { Seed = lane });
-                    await cluster.RunAsync(() => scenario(cluster, seed));
+                    var (plan, run) = scenario(cluster, seed);
+                    await cluster.RunAsync($"CHAOS_SEED={seed}: {plan}", run);
                 }
                 catch (Exception exception)
                 {
-                    failures.Enqueue($"{(exception.Message.Contains("CHAOS_SEED", StringComparison.Ordinal) ? "" : $"CHAOS_SEED={seed}: ")}{exception.Message}{(exception is Xunit.Sdk.XunitException ? "" : $"\n{exception.GetType().Name}{exception.StackTrace}{(Chaos.OnlySeed is null ? "" : cluster?.Log.Tail(200))}")}");
+                    failures.Enqueue(exception is Xunit.Sdk.XunitException ? exception.Message : exception.ToString());
                     if (cluster is not null) await cluster.DisposeAsync();
                     cluster = null; // What state it is in nobody knows.
                 }

@@ -9,17 +9,16 @@ public sealed class LossTests
     public async Task Crash_MidStream_EveryAnswerIsExact()
     {
         var seed = Chaos.Seed(1);
-        var plan = $"CHAOS_SEED={seed}: kill -9 of Silo_2 at 0.4 s";
         await using var cluster = await ChaosCluster.StartAsync();
-        await cluster.RunAsync(async () =>
+        await cluster.RunAsync($"CHAOS_SEED={seed}: kill -9 of Silo_2 at 0.4 s", async () =>
         {
             var run = await LoadRun.StartAsync(cluster, new Random(seed), sequences: 32, gateways: [-1, 0, 1, 3]);
             await cluster.DelayAsync(TimeSpan.FromSeconds(0.4));
             cluster.Crash(2);
             await run.Completed;
-            run.RequireExact(plan);
+            run.RequireExact();
             await cluster.HealAsync();
-            await Leaks.RequireNoneAsync(cluster, plan);
+            await Leaks.RequireNoneAsync(cluster);
         });
     }
 }

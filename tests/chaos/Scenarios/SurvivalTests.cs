@@ -25,30 +25,33 @@ public sealed class SurvivalTests(ITestOutputHelper output)
         var crashes = new ConcurrentBag<TimeSpan>();
         var others = new ConcurrentBag<TimeSpan>();
 
-        await SeedLanes.RunAsync(Chaos.Seeds(500), new(), async (cluster, seed) =>
+        await SeedLanes.RunAsync(Chaos.Seeds(500), new(), (cluster, seed) =>
         {
             var random = new Random(seed);
             var harm = (Harm)random.Next(3);
             var victim = random.Next(cluster.Silos.Count);
             var at = TimeSpan.FromMilliseconds(random.Next(30, 800));
             var lasts = TimeSpan.FromMilliseconds(random.Next(300, 8000)); // Beyond 4.2 s the others declare it dead.
-            var plan = $"CHAOS_SEED={seed}: {harm} of Silo_{victim} {at} after the first caller, for {lasts}";
             int[] gateways = [-1, .. Enumerable.Range(0, cluster.Silos.Count).Where(n => n != victim)];
+            return ($"{harm} of Silo_{victim} {at} after the first caller, for {lasts}", RunAsync);
 
-            var run = await LoadRun.StartAsync(cluster, random, Streams, gateways);
-            await cluster.DelayAsync(at);
-            Begin(cluster, harm, victim);
-            if (harm != Harm.Crash)
+            async Task RunAsync()
             {
-                await cluster.DelayAsync(lasts);
-                End(cluster, harm, victim);
-            }
+                var run = await LoadRun.StartAsync(cluster, random, Streams, gateways);
+                await cluster.DelayAsync(at);
+                Begin(cluster, harm, victim);
+                if (harm != Harm.Crash)
+                {
+                    await cluster.DelayAsync(lasts);
+                    End(cluster, harm, victim);
+                }
 
-            await run.Completed;
-            run.RequireExact(plan);
-            foreach (var record in run.Records) (harm == Harm.Crash ? crashes : others).Add(record.LongestGap);
-            await cluster.HealAsync();
-            await Leaks.RequireNoneAsync(cluster, plan);
+                await run.Completed;
+                run.RequireExact();
+                foreach (var record in run.Records) (harm == Harm.Crash ? crashes : others).Add(record.LongestGap);
+                await cluster.HealAsync();
+                await Leaks.RequireNoneAsync(cluster);
+            }
         });
 
         Report("kill", crashes);
