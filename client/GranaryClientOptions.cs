@@ -31,5 +31,8 @@ public sealed class GranaryClientOptions
     /// <value>Default 250 ms.</value>
     public TimeSpan RetryBaseDelay { get; set; } = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>How streams over grains outlive the replicas that they read from. Over HTTP that is the gateway's affair.</summary>
+    public SurvivalOptions Survival { get; } = new();
+
     internal GranaryClientOptions Copy() => (GranaryClientOptions)MemberwiseClone();
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -19,6 +20,7 @@ public static class GranaryClientExtensions
     public static IServiceCollection AddGranaryClient(this IServiceCollection services, Action<GranaryClientOptions>? configure = null)
     {
         services.AddGranaryGeneration();
+        services.AddOptions<SurvivalOptions>().Configure<IOptions<GranaryClientOptions>>((survival, client) => client.Value.Survival.CopyTo(survival));
         var options = services.AddOptions<GranaryClientOptions>().ValidateOnStart();
         if (configure is not null) options.Configure(configure);
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<GranaryClientOptions>, GranaryClientOptionsValidator>());
@@ -31,12 +33,16 @@ public static class GranaryClientExtensions
     }
 
     /// <summary>Adds <see cref="IGenerationClient"/> alone, over grains and in token ids: for whoever makes text by itself.</summary>
-    public static IServiceCollection AddGranaryGeneration(this IServiceCollection services)
+    /// <param name="silo">Names the silo that this host's gateway is part of, whose own routers it asks; null outside of silos.</param>
+    public static IServiceCollection AddGranaryGeneration(this IServiceCollection services, Func<IServiceProvider, string>? silo = null)
     {
         services.TryAddSingleton(TimeProvider.System);
+        services.AddOptions<SurvivalOptions>().ValidateOnStart();
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SurvivalOptions>, SurvivalOptionsValidator>());
         // By hand, so that a host that checks its services at start does not ask for grains where the client speaks HTTP.
         services.TryAddSingleton<IGenerationClient>(provider => new GrainGenerationClient(
-            GrainsOf(provider), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<GrainGenerationClient>>()));
+            GrainsOf(provider), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<GrainGenerationClient>>(),
+            provider.GetRequiredService<IOptions<SurvivalOptions>>().Value, silo?.Invoke(provider), provider.GetService<IMeterFactory>()));
         return services;
     }
 

@@ -11,11 +11,14 @@ internal sealed partial class Booking(Ticket ticket, IRouterGrain router, TimePr
 
     public Ticket Ticket => ticket;
 
+    /// <summary>Leading tokens that the replica had in its cache, as it told; null where it told nothing.</summary>
+    public int? CachedTokens { get; set; }
+
     public async ValueTask DisposeAsync()
     {
         try
         {
-            await router.ReleaseAsync(ticket.BookingId, cancellationToken: CancellationToken.None).WaitAsync(AnswerLimit, time);
+            await router.ReleaseAsync(ticket.BookingId, CachedTokens, CancellationToken.None).WaitAsync(AnswerLimit, time);
         }
         catch (Exception exception)
         {

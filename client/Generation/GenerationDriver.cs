@@ -64,11 +64,8 @@ internal sealed partial class GenerationDriver(
             return false;
         }
 
+        if (!_hasTokens) NoteFirst(chunk);
         _journal.Deliver(ref chunk);
-        if (_hasTokens) return true;
-        _hasTokens = true;
-        search.Advance();
-        if (_isSuspect) _suspicion.Clear();
         return true;
     }
 
@@ -127,6 +124,15 @@ internal sealed partial class GenerationDriver(
         }
     }
 
+    /// <summary>The life has got further than the ones before.</summary>
+    private void NoteFirst(in TokenChunk chunk)
+    {
+        _hasTokens = true;
+        _booking!.CachedTokens = chunk.CachedPromptTokens;
+        search.Advance();
+        if (_isSuspect) _suspicion.Clear();
+    }
+
     private async Task<(Booking, TokenStream)> TakeAsync(Booking booking)
     {
         var patience = 1 << Math.Min(_stalls, MostDoublings);
@@ -168,6 +174,7 @@ internal sealed partial class GenerationDriver(
         if (verdict == Verdict.Quarantine)
         {
             var reason = $"Request '{request.RequestId}' ended {_suspicion.Ends} lives of replicas, the last one alone in its step: {loss.What}";
+            await tickets.QuarantineAsync(request.Model, _journal.Fingerprint, reason);
             throw new RequestQuarantinedException(reason, _suspicion.Ends);
         }
 

@@ -31,11 +31,13 @@ public sealed class GrainGenerationClient : IGenerationClient
     /// <param name="silo">The silo that this process' gateway is part of; null outside of silos.</param>
     /// <param name="meters">Null for a meter of its own.</param>
     /// <param name="random">Shortens pauses; null for one of its own.</param>
+    /// <exception cref="ArgumentException">An option is out of its bounds.</exception>
     public GrainGenerationClient(
         IGrainFactory grains, TimeProvider time, ILogger<GrainGenerationClient> logger, SurvivalOptions? options = null, string? silo = null,
         IMeterFactory? meters = null, Random? random = null)
     {
         (_grains, _time, _logger, _options) = (grains, time, logger, options ?? new());
+        if (SurvivalOptionsValidator.Find(_options).FirstOrDefault() is { } failure) throw new ArgumentException(failure, nameof(options));
         _pauses = new(random ?? new());
         _tickets = new(grains, silo, _options, _pauses, time, logger);
         _connections = new(grains, time, _options);
@@ -110,6 +112,7 @@ public sealed class GrainGenerationClient : IGenerationClient
             try
             {
                 result = await _grains.GetGrain<IReplicaGrain>(life.ReplicaId).EmbedAsync(request, life.Epoch, deadline.Token);
+                booking.CachedTokens = result.CachedTokens;
             }
             catch (TimeoutException) when (request.Deadline - DeadlineGrace <= _time.GetUtcNow())
             {

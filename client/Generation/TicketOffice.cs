@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Routing;
 using Microsoft.Extensions.Logging;
@@ -62,6 +63,18 @@ internal sealed partial class TicketOffice(
         }
     }
 
+    /// <summary>Tells the model's routers that a request ended replicas. One that does not answer is not waited for: the next to hear of it tells the others.</summary>
+    public async Task QuarantineAsync(string model, ulong fingerprint, string reason)
+    {
+        foreach (var router in RoutersOf(model))
+        {
+            var told = router.QuarantineAsync(fingerprint, reason).WaitAsync(options.AnswerLimit, time);
+            await told.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (told.IsCompletedSuccessfully) return;
+            LogNotQuarantined(logger, model, fingerprint, told.Exception!.InnerException!);
+        }
+    }
+
     private async Task<Booking> AskAsync(IRouterGrain router, string model, RouteRequest route, CancellationToken cancellationToken)
     {
         var asked = router.RouteAsync(route, cancellationToken);
@@ -84,11 +97,16 @@ internal sealed partial class TicketOffice(
         }
     }
 
-    private IRouterGrain[] RoutersOf(string model) => silo is null ? [grains.GetGrain<IRouterGrain>(model)] : [grains.GetGrain<IRouterGrain>(model)];
+    private IRouterGrain[] RoutersOf(string model) => silo is null ? [Router(null, model)] : [Router(silo, model), Router(null, model)];
+
+    private IRouterGrain Router(string? of, string model) => grains.GetGrain<IRouterGrain>(GrainKeys.Router(of, model));
 
     private static bool IsSilence(Exception exception, CancellationToken cancellationToken) =>
         exception is OrleansException or TimeoutException || (exception is OperationCanceledException && !cancellationToken.IsCancellationRequested);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Request {RequestId}: a router of model {Model} does not answer: {Error}.")]
     private static partial void LogSilent(ILogger logger, string requestId, string model, string error);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "A router of model {Model} could not be told to refuse requests of fingerprint {Fingerprint}.")]
+    private static partial void LogNotQuarantined(ILogger logger, string model, ulong fingerprint, Exception exception);
 }

@@ -18,6 +18,10 @@ public interface IWorkerGrain : IGrainWithStringKey
     [AlwaysInterleave, ResponseTimeout("00:05:00"), Alias("unload")]
     Task UnloadAsync(string replicaId, CancellationToken cancellationToken = default);
 
+    /// <summary>Has the replica take nothing new, and tells its readers to go on elsewhere; its life goes on until it is unloaded.</summary>
+    [AlwaysInterleave, Alias("drain")]
+    Task DrainAsync(string replicaId, CancellationToken cancellationToken = default);
+
     /// <summary>What the device is, and what is loaded on it, told at once even while a replica is being loaded.</summary>
     [AlwaysInterleave, Alias("status")]
     Task<WorkerStatus> GetStatusAsync(CancellationToken cancellationToken = default);

@@ -4,6 +4,7 @@ using Granary.Grains.Placement;
 using Granary.Grains.Replicas;
 using Granary.Grains.Routing;
 using Granary.Grains.Sessions;
+using Granary.Grains.Streams;
 using Granary.Grains.Workers;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -33,6 +34,7 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<ReplicaPlanner>();
         services.TryAddSingleton<RouterMetrics>();
         services.AddPlacementDirector<HomePlacement, HomeDirector>();
+        services.AddPlacementDirector<AwayPlacement, AwayDirector>();
         // They stop in reverse order: nothing new is planned here, then replicas with a shard here end, then engines, then the shards beneath them.
         services.AddHostedService(provider => provider.GetRequiredService<ShardHost>());
         services.AddHostedService(provider => provider.GetRequiredService<EngineHost>());
@@ -41,6 +43,7 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<ReplicaReaders>();
         services.TryAddSingleton<NewsFeeds>();
         services.TryAddSingleton<StoredResponseMemory>();
+        services.TryAddSingleton<StreamMemory>();
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
         services.AddOptions<ShardHostOptions>().ValidateOnStart();
         services.AddOptions<WorkerOptions>().ValidateOnStart();
@@ -49,6 +52,7 @@ public static class GranaryGrainsExtensions
         services.AddOptions<PartitionOptions>().ValidateOnStart();
         services.AddOptions<RouterOptions>().ValidateOnStart();
         services.AddOptions<StoredResponseOptions>().ValidateOnStart();
+        services.AddOptions<StreamJournalOptions>().ValidateOnStart();
         services.TryAddEnumerable(
         [
             ServiceDescriptor.Singleton<IValidateOptions<EngineHostOptions>, EngineHostOptionsValidator>(),
@@ -59,6 +63,7 @@ public static class GranaryGrainsExtensions
             ServiceDescriptor.Singleton<IValidateOptions<PartitionOptions>, PartitionOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<RouterOptions>, RouterOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StoredResponseOptions>, StoredResponseOptionsValidator>(),
+            ServiceDescriptor.Singleton<IValidateOptions<StreamJournalOptions>, StreamJournalOptionsValidator>(),
         ]);
         return services;
     }

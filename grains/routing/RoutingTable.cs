@@ -72,20 +72,20 @@ public sealed class RoutingTable
 
     public bool Knows(ReplicaLife replica) => _lives.ContainsKey(replica);
 
-    /// <summary>The first event of its cache that is not known: what to ask for. 0 for a life that is unknown.</summary>
+    /// <summary>What of its cache is not known: what to ask for. 0 for a life that is unknown.</summary>
     public long WantedEvent(ReplicaLife replica) => _lives.TryGetValue(replica, out var life) ? life.Events.Wanted : 0;
 
     /// <summary>A replica has told its load and what has changed in its cache.</summary>
     /// <param name="askedAt">Timestamp of the question.</param>
-    /// <returns><see langword="false"/> when events are missing between these and those before: then ask again at once.</returns>
+    /// <returns>Whether the replica has more to tell: then ask again at once.</returns>
     public bool Report(ReplicaLife replica, ReplicaNews news, long askedAt)
     {
-        if (!_lives.TryGetValue(replica, out var life)) return true;
+        if (!_lives.TryGetValue(replica, out var life)) return false;
         if (askedAt >= life.LostAt) life.IsReachable = true;
         (life.Load, life.HeardAt) = (news.Load, _time.GetTimestamp());
         _bookings.Reported(replica, askedAt);
         life.Events.Take(news.Kv);
-        return !life.Events.HasGap;
+        return life.Events.IsBehind;
     }
 
     /// <summary>A replica did not answer. Nothing goes there until it does.</summary>

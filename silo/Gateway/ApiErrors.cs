@@ -17,6 +17,7 @@ internal static class ApiErrors
         ReplicaSaturatedException saturated => ApiException.TooManyRequests(saturated.Message, saturated.RetryAfter),
         ModelNotReadyException notReady => ApiException.NotReady(notReady.Message, notReady.RetryAfter),
         EpochMismatchException or ModelLoadException => ApiException.NotReady("The model's replicas are starting anew.", DefaultRetryAfter),
+        RequestQuarantinedException => ApiException.Quarantined(),
         ReplicaFailedException => ApiException.GenerationFailed(),
         _ => null,
     };
@@ -39,6 +40,7 @@ internal static class ApiErrors
         response.StatusCode = error.Status;
         if (error.RetryAfter is { } wait)
             response.Headers.RetryAfter = Math.Max(1, (long)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+        if (error.Code == ApiException.QuarantinedCode) response.Headers["x-should-retry"] = "false"; // OpenAI's clients try a 500 again otherwise.
         if (error.Status == StatusCodes.Status401Unauthorized) response.Headers.WWWAuthenticate = "Bearer";
         response.ContentType = Json.ContentType;
         await using (var json = new Utf8JsonWriter(response.BodyWriter, Json.WriterOptions)) WriteBody(json, error);

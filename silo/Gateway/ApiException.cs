@@ -3,6 +3,8 @@ namespace Granary.Silo.Gateway;
 /// <summary>An answer other than 200, in OpenAI's terms.</summary>
 internal sealed class ApiException : Exception
 {
+    public const string QuarantinedCode = "request_quarantined";
+
     private ApiException(int status, string type, string message, string? parameter, string? code, TimeSpan? retryAfter = null) : base(message)
     {
         Status = status;
@@ -49,6 +51,9 @@ internal sealed class ApiException : Exception
     public static ApiException ResponseNotFound(string id) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "response_id", "response_not_found");
 
+    public static ApiException StreamNotFound(string id) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no stream '{Short(id)}' that could be gone on with here, or none any more.", "stream_id", "stream_not_found");
+
     public static ApiException PreviousResponseNotFound(string id) =>
         new(StatusCodes.Status400BadRequest, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "previous_response_id", "previous_response_not_found");
 
@@ -78,6 +83,10 @@ internal sealed class ApiException : Exception
 
     public static ApiException GenerationFailed() =>
         new(StatusCodes.Status500InternalServerError, "server_error", "Generation failed after it had begun.", null, "generation_failed");
+
+    /// <summary>Its replicas ended with it, and would again.</summary>
+    public static ApiException Quarantined() =>
+        new(StatusCodes.Status500InternalServerError, "server_error", "Replicas failed in steps that this request was alone in; it is not tried again.", null, QuarantinedCode);
 
     public static ApiException Internal() =>
         new(StatusCodes.Status500InternalServerError, "server_error", "The server failed to answer.", null, "internal_error");

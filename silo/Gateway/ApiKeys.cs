@@ -35,12 +35,22 @@ internal sealed class ApiKeys
     /// <param name="authorization">The header as it was sent.</param>
     public bool Allow(string? authorization)
     {
-        const string Scheme = "Bearer ";
-        if (authorization is null || authorization.Length > Scheme.Length + MaxLength || !authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) return false;
-        var given = Hash(authorization[Scheme.Length..].Trim());
+        if (KeyIn(authorization) is not { } key) return false;
+        var given = Hash(key);
         var found = false;
         foreach (var hash in _hashes) found |= CryptographicOperations.FixedTimeEquals(hash, given);
         return found;
+    }
+
+    /// <summary>Names whoever sent a key that was allowed, for one thing only: not to be compared with another's, and not the key's own hash.</summary>
+    /// <returns>Nothing where no key is wanted.</returns>
+    public byte[] OwnerOf(string? authorization, string thing) => AreRequired ? Hash($"{thing}\n{KeyIn(authorization)}") : [];
+
+    private static string? KeyIn(string? authorization)
+    {
+        const string Scheme = "Bearer ";
+        if (authorization is null || authorization.Length > Scheme.Length + MaxLength || !authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) return null;
+        return authorization[Scheme.Length..].Trim();
     }
 
     private static byte[] Hash(string key) => SHA256.HashData(Encoding.UTF8.GetBytes(key));

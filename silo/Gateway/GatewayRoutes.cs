@@ -1,4 +1,5 @@
 using Granary.Silo.Gateway.Responses;
+using Granary.Silo.Gateway.Streams;
 using Granary.Silo.Hosting;
 using Granary.Silo.Metrics;
 using Microsoft.Extensions.Options;
@@ -17,6 +18,8 @@ internal static class GatewayRoutes
         services.AddSingleton<RequestBody>();
         services.AddSingleton<PlanReader>();
         services.AddSingleton<GenerationRunner>();
+        services.AddSingleton<StreamJournals>();
+        services.AddSingleton<StreamsEndpoint>();
         services.AddSingleton<ConcurrencyLimit>();
         services.AddSingleton<GenerationEndpoint>();
         services.AddSingleton<ResponseStore>();
@@ -47,9 +50,11 @@ internal static class GatewayRoutes
         app.UseRouting();
 
         var generation = app.Services.GetRequiredService<GenerationEndpoint>();
-        app.MapPost("/v1/chat/completions", (RequestDelegate)generation.ChatAsync);
-        app.MapPost("/v1/completions", (RequestDelegate)generation.CompletionAsync);
-        app.MapPost("/v1/responses", (RequestDelegate)app.Services.GetRequiredService<ResponsesEndpoint>().CreateAsync);
+        var streams = app.Services.GetRequiredService<StreamsEndpoint>();
+        app.MapPost(GenerationEndpoint.ChatPath, streams.Or(generation.ChatAsync));
+        app.MapPost(GenerationEndpoint.CompletionPath, streams.Or(generation.CompletionAsync));
+        app.MapPost("/v1/responses", streams.Or(app.Services.GetRequiredService<ResponsesEndpoint>().CreateAsync));
+        app.MapGet(StreamsEndpoint.Path, (RequestDelegate)streams.GetAsync);
         var stored = app.Services.GetRequiredService<StoredResponsesEndpoint>();
         app.MapGet("/v1/responses/{id}", (RequestDelegate)stored.GetAsync);
         app.MapDelete("/v1/responses/{id}", (RequestDelegate)stored.DeleteAsync);

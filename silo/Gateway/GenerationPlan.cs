@@ -74,6 +74,13 @@ internal sealed record GenerationPlan
     /// <summary>Whether the choice is empty by request, and nothing is asked about its prompt.</summary>
     public bool NeedsNoEngine(int choice) => Sampling[choice / ChoicesPerPrompt].MaxTokens == 0 && (Echo is null || Logprobs is null);
 
+    /// <summary>Begins the time that is left; a stream that is gone on with has used some of it.</summary>
+    public CancellationTokenSource StartDeadline(TimeProvider time)
+    {
+        var left = Deadline - time.GetUtcNow();
+        return new CancellationTokenSource(left > TimeSpan.Zero ? left : TimeSpan.Zero, time);
+    }
+
     public GenerateRequest RequestOf(int choice) => new()
     {
         RequestId = SequenceId(choice),

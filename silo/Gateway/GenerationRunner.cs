@@ -1,6 +1,7 @@
 using System.Runtime.ExceptionServices;
 using Granary.Client;
 using Granary.GrainInterfaces;
+using Granary.Silo.Gateway.Streams;
 using Granary.Silo.Metrics;
 
 namespace Granary.Silo.Gateway;
@@ -8,11 +9,12 @@ namespace Granary.Silo.Gateway;
 /// <summary>Generates a plan's choices, side by side, and hands them to a sink as text.</summary>
 internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics metrics, TimeProvider time)
 {
+    /// <param name="stream">Where the tokens come from, for a stream that is recorded or gone on with; null asks a replica alone.</param>
     /// <returns>How each choice ended, by index.</returns>
     /// <exception cref="ApiException">Deadline or failure; other choices have been cancelled.</exception>
-    public async Task<ChoiceEnd[]> RunAsync(GenerationPlan plan, IChoiceSink sink, CancellationToken cancellationToken)
+    public async Task<ChoiceEnd[]> RunAsync(GenerationPlan plan, IChoiceSink sink, ResumableStream? stream, CancellationToken cancellationToken)
     {
-        if (plan.ChoiceCount == 1) return [await RunChoiceAsync(plan, 0, sink, cancellationToken)];
+        if (plan.ChoiceCount == 1) return [await RunChoiceAsync(plan, 0, sink, stream, cancellationToken)];
 
         using var all = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Exception? first = null;
@@ -25,7 +27,7 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         {
             try
             {
-                return await RunChoiceAsync(plan, choice, sink, all.Token);
+                return await RunChoiceAsync(plan, choice, sink, stream, all.Token);
             }
             catch (Exception exception)
             {
@@ -37,12 +39,14 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
         }
     }
 
-    private async Task<ChoiceEnd> RunChoiceAsync(GenerationPlan plan, int choice, IChoiceSink sink, CancellationToken cancellationToken)
+    private async Task<ChoiceEnd> RunChoiceAsync(GenerationPlan plan, int choice, IChoiceSink sink, ResumableStream? stream, CancellationToken cancellationToken)
     {
         if (plan.NeedsNoEngine(choice)) return await EndAtOnceAsync(choice, sink, cancellationToken);
         var text = new TextAssembler(plan.Model.Tokenizer, plan.Stops, plan.SkipSpecialTokens, plan.IncludeStop);
         var clock = new ChoiceClock(plan, metrics, time);
-        var chunks = client.GenerateAsync(plan.RequestOf(choice), cancellationToken).GetAsyncEnumerator(cancellationToken);
+        var request = plan.RequestOf(choice);
+        var tokens = stream is null ? client.GenerateAsync(request, cancellationToken) : stream.ReadAsync(client, request, choice, cancellationToken);
+        var chunks = tokens.GetAsyncEnumerator(cancellationToken);
         // Leaving early, as at a stop string, disposes the enumerator: that cancels the sequence and frees its blocks.
         await using var _ = chunks;
         var begun = false;
@@ -58,7 +62,7 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
             var chunk = chunks.Current;
             var delta = text.Append(chunk);
             RefuseAbnormalEnd(text.FinishReason, plan, cancellationToken);
-            if (chunk.TokenId >= 0) clock.Token();
+            if (chunk.TokenId >= 0 && stream?.IsReplay(choice, text.GeneratedTokens) != true) clock.Token();
             if (!begun && chunk.PromptLogprobs is { } prompt) await sink.PromptAsync(choice, prompt, cancellationToken);
             if (!begun) await sink.BeginAsync(choice, cancellationToken);
             begun = true;
@@ -119,10 +123,12 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
     {
         private long _first;
         private long _last;
+        private int _tokens;
 
         public void Token()
         {
             var now = time.GetTimestamp();
+            _tokens++;
             if (_last == 0)
             {
                 _first = now;
@@ -138,6 +144,6 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
 
         public readonly void Finished(ChoiceEnd end, int promptTokens) => metrics.Finished(
             plan.Model.Name, plan.Operation, end.FinishReason, promptTokens, end.GeneratedTokens, time.GetElapsedTime(plan.Arrived),
-            end.GeneratedTokens > 1 ? time.GetElapsedTime(_first, _last) / (end.GeneratedTokens - 1) : null);
+            _tokens > 1 ? time.GetElapsedTime(_first, _last) / (_tokens - 1) : null);
     }
 }

@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Text.Json;
 using Granary.GrainInterfaces;
+using Granary.Silo.Gateway.Streams;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace Granary.Silo.Gateway;
@@ -18,11 +20,15 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
     private readonly Utf8JsonWriter _json;
     private readonly SemaphoreSlim _turn = new(1, 1);
     private readonly TextFrame?[] _frames;
+    private readonly EventIds? _ids;
+    private ArrayBufferWriter<byte>? _held;
 
-    public StreamSink(HttpResponse response, ResponseShape shape, int choices)
+    /// <param name="ids">Names the events, and says which of them the client has already; null where nobody could go on with the stream.</param>
+    public StreamSink(HttpResponse response, ResponseShape shape, int choices, EventIds? ids = null)
     {
         _response = response;
         _shape = shape;
+        _ids = ids;
         _pipe = response.BodyWriter;
         _json = new Utf8JsonWriter(_pipe, Json.WriterOptions);
         _frames = new TextFrame?[choices];
@@ -42,11 +48,11 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
         await _turn.WaitAsync(cancellationToken);
         try
         {
-            Begin();
+            if (_ids?[choice].HasBegun != true) Begin();
             if (!_shape.HasOpening) return;
-            BeginFrame();
+            var isNew = BeginFrame(choice, StreamPosition.Opened);
             _shape.WriteOpening(_json, choice);
-            EndFrame();
+            EndFrame(isNew);
         }
         finally
         {
@@ -94,9 +100,11 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
         await _turn.WaitAsync(cancellationToken);
         try
         {
-            BeginFrame();
+            var position = StreamPosition.Ended(end.GeneratedTokens);
+            _ids?.RequireWithin(end.Choice, position);
+            var isNew = BeginFrame(end.Choice, position);
             _shape.WriteEnd(_json, end);
-            EndFrame();
+            EndFrame(isNew);
         }
         finally
         {
@@ -107,23 +115,27 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
     /// <summary>Ends a stream that went well. No choice runs any more.</summary>
     public async Task CompleteAsync(Usage? usage, CancellationToken cancellationToken)
     {
-        if (usage is { } tokens)
+        if (usage is { } tokens && _ids?.Advance(StreamStage.Usage) != false)
         {
-            BeginFrame();
+            BeginFrame(hasId: true);
             _shape.WriteUsageFrame(_json, tokens);
-            EndFrame();
+            EndFrame(isNew: true);
         }
 
-        await WriteDoneAsync(cancellationToken);
+        if (_ids?.Advance(StreamStage.Done) != false)
+            await WriteDoneAsync(hasId: true, cancellationToken);
+        else if (!Begun)
+            _response.StatusCode = StatusCodes.Status204NoContent; // It has everything; browsers stop coming back by it.
     }
 
     /// <summary>Ends a stream that failed: clients wait for the end mark whatever happened. No choice runs any more.</summary>
+    /// <remarks>Without ids, so that whoever comes back goes on behind what was right.</remarks>
     public async Task FailAsync(ApiException error, CancellationToken cancellationToken)
     {
-        BeginFrame();
+        BeginFrame(hasId: false);
         ApiErrors.WriteBody(_json, error);
-        EndFrame();
-        await WriteDoneAsync(cancellationToken);
+        EndFrame(isNew: true);
+        await WriteDoneAsync(hasId: false, cancellationToken);
     }
 
     public void Dispose()
@@ -165,15 +177,19 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
 
     private void Write(ChoiceDelta delta)
     {
+        var position = StreamPosition.Behind(delta.Progress.GeneratedTokens, delta.IsLast);
         if (delta.Logprobs is null && _shape.OnlyTextVaries)
         {
+            if (_ids?.Advance(delta.Choice, position) == false) return;
+            Begin();
+            _ids?.Write(_pipe);
             (_frames[delta.Choice] ??= TextFrame.Of(_shape, delta.Choice)).Write(_pipe, delta.Text);
             return;
         }
 
-        BeginFrame();
+        var isNew = BeginFrame(delta.Choice, position);
         _shape.WriteDelta(_json, delta);
-        EndFrame();
+        EndFrame(isNew);
     }
 
     private void Begin()
@@ -187,17 +203,46 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
         _response.HttpContext.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();
     }
 
-    private void BeginFrame() => Append("data: "u8);
-
-    private void EndFrame()
+    /// <summary>Begins a choice's frame, or something in its place that nobody gets: shapes count what they write.</summary>
+    /// <returns>Whether the client lacks it.</returns>
+    private bool BeginFrame(int choice, StreamPosition position)
     {
-        _json.Flush();
-        _json.Reset();
-        Append("\n\n"u8);
+        if (_ids?.Advance(choice, position) != false)
+        {
+            BeginFrame(hasId: true);
+            return true;
+        }
+
+        _json.Reset(_held ??= new ArrayBufferWriter<byte>());
+        return false;
     }
 
-    private async Task WriteDoneAsync(CancellationToken cancellationToken)
+    private void BeginFrame(bool hasId)
     {
+        Begin();
+        if (hasId) _ids?.Write(_pipe);
+        Append("data: "u8);
+    }
+
+    private void EndFrame(bool isNew)
+    {
+        _json.Flush();
+        if (isNew)
+        {
+            _json.Reset();
+            Append("\n\n"u8);
+        }
+        else
+        {
+            _json.Reset(_pipe);
+            _held!.ResetWrittenCount();
+        }
+    }
+
+    private async Task WriteDoneAsync(bool hasId, CancellationToken cancellationToken)
+    {
+        Begin();
+        if (hasId) _ids?.Write(_pipe);
         Append("data: [DONE]\n\n"u8);
         await _pipe.FlushAsync(cancellationToken);
     }

@@ -1,13 +1,17 @@
+using Granary.Grains;
+
 namespace Granary.Silo.Hosting;
 
 /// <summary>Starts the further silos of this process, and stops them after the first one's engines and before its Orleans runtime.</summary>
 /// <param name="build">Makes the host of one silo.</param>
-internal sealed class CompanionSilos(SiloGroup group, Func<SiloPlace, IHost> build) : IHostedService, IAsyncDisposable
+internal sealed class CompanionSilos(SiloGroup group, Func<SiloPlace, IHost> build) : IHostedLifecycleService, IAsyncDisposable
 {
     private readonly List<IHost> _hosts = [];
 
     /// <summary>Those that run, in order: the second silo first.</summary>
     public IReadOnlyList<IHost> Hosts => _hosts;
+
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
@@ -17,6 +21,15 @@ internal sealed class CompanionSilos(SiloGroup group, Func<SiloPlace, IHost> bui
             _hosts.Add(host);
             await host.StartAsync(cancellationToken);
         }
+    }
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <summary>All silos of the process stop: none of them takes anything new.</summary>
+    public Task StoppingAsync(CancellationToken cancellationToken)
+    {
+        foreach (var host in _hosts) host.Services.GetRequiredService<EngineHost>().BeginDraining();
+        return Task.CompletedTask;
     }
 
     /// <summary>One after the other, the last first.</summary>
@@ -38,6 +51,8 @@ internal sealed class CompanionSilos(SiloGroup group, Func<SiloPlace, IHost> bui
 
         if (failures.Count > 0) throw new AggregateException(failures);
     }
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public async ValueTask DisposeAsync()
     {

@@ -27,6 +27,8 @@ internal static class GranaryHost
         builder.Services.AddOptions<GranaryOptions>().Bind(section).ValidateOnStart();
         var options = Read(builder.Configuration);
 
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(options.ShutdownSeconds));
+
         var silo = place ?? new SiloPlace(new SiloGroup(options), 0);
         builder.UseOrleans(orleans => OrleansSilo.Configure(orleans, options.Cluster, silo));
         if (!silo.IsFirst)
@@ -46,7 +48,8 @@ internal static class GranaryHost
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
         ConfigureGrains(builder.Services, silo);
-        builder.Services.AddGranaryGeneration();
+        builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival"));
+        builder.Services.AddGranaryGeneration(services => services.GetRequiredService<SiloIdentity>().Name);
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();
         builder.Services.AddSingleton<ModelCatalog>();
@@ -77,6 +80,13 @@ internal static class GranaryHost
             stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
             stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
         });
+        services.AddOptions<StreamJournalOptions>().Configure<IOptions<GranaryOptions>>((journal, granary) =>
+        {
+            journal.Retention = TimeSpan.FromSeconds(granary.Value.Streams.RetentionSeconds);
+            journal.MaxBytes = granary.Value.Streams.MaxBytes;
+            journal.MemoryBytes = granary.Value.Streams.MemoryBytes;
+            journal.IsStored = granary.Value.Streams.Stored;
+        });
         services.AddOptions<WorkerOptions>().Configure<IOptions<GranaryOptions>>((worker, granary) =>
         {
             (worker.Device, worker.HasOwnMemory) = (granary.Value.Device.Provider, granary.Value.Device.HasOwnMemory);
@@ -84,6 +94,8 @@ internal static class GranaryHost
             worker.MemoryBytes = place.Group.MemoryOfEach;
             worker.SilosOfProcess = place.Group.Count;
         });
+        services.AddOptions<EngineHostOptions>().Configure<IOptions<GranaryOptions>>((engines, granary) =>
+            engines.DrainTimeout = TimeSpan.FromSeconds(granary.Value.ShutdownSeconds) * 2 / 3);
         services.AddOptions<InventoryOptions>().Configure<IOptions<GranaryOptions>>((inventory, granary) =>
         {
             if (!string.IsNullOrWhiteSpace(granary.Value.Cluster.Host)) inventory.Host = granary.Value.Cluster.Host;

@@ -61,6 +61,10 @@ public sealed class GranaryOptions
     /// <summary>Most sequences admitted to a replica and not yet running; past it a replica refuses.</summary>
     public int MaxQueuedSequences { get; set; } = 256;
 
+    /// <summary>Seconds that requests in progress get when the process is told to stop; then they are cut off. New ones are refused at once.</summary>
+    /// <value>Default 30. Who reads from this silo's replicas elsewhere gets two thirds of it.</value>
+    public int ShutdownSeconds { get; set; } = 30;
+
     /// <summary>What models are computed with.</summary>
     public DeviceOptions Device { get; set; } = new();
 
@@ -75,6 +79,9 @@ public sealed class GranaryOptions
 
     /// <summary>How long responses are kept, and how much of them.</summary>
     public ResponsesOptions Responses { get; set; } = new();
+
+    /// <summary>Streams that another gateway can go on with.</summary>
+    public StreamsOptions Streams { get; set; } = new();
 
     /// <summary>Replicas are whole; no planner is asked.</summary>
     internal bool IsWhole => Stages == 1 && PlannedRanks == 1;
@@ -94,6 +101,25 @@ public sealed class ResponsesOptions
 
     /// <summary>Bytes of this silo's memory for all responses; the oldest are dropped beyond them.</summary>
     public long MemoryBytes { get; set; } = 64 << 20;
+}
+
+/// <summary>Streams whose client can come back, at any gateway, and go on where it was cut off.</summary>
+public sealed class StreamsOptions
+{
+    /// <summary>Keep a journal of every stream on another silo, where there is one.</summary>
+    public bool Resumable { get; set; } = true;
+
+    /// <summary>Seconds after its last token for which a stream can be gone on with.</summary>
+    public int RetentionSeconds { get; set; } = 120;
+
+    /// <summary>Bytes of one stream's journal. A request of more than half of it has none; tokens beyond it are generated again by whoever goes on.</summary>
+    public int MaxBytes { get; set; } = 1 << 20;
+
+    /// <summary>Bytes of this silo's memory for all journals; those that were written least recently are dropped beyond them.</summary>
+    public long MemoryBytes { get; set; } = 64 << 20;
+
+    /// <summary>Write every batch to the grain storage too: of use where that outlives a silo.</summary>
+    public bool Stored { get; set; }
 }
 
 /// <summary>This silo's place in a cluster.</summary>

@@ -27,6 +27,7 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("MaxTokensPerStep", options.MaxTokensPerStep, 1, 65_536);
         Range("MaxRunningSequences", options.MaxRunningSequences, 1, 1024);
         Range("MaxQueuedSequences", options.MaxQueuedSequences, 1, 65_536);
+        Range("ShutdownSeconds", options.ShutdownSeconds, 1, 900);
         if (!Enum.IsDefined(options.Quantize)) failures.Add($"Granary:Quantize is {(int)options.Quantize}; it must be Float32, Int8 or Int4.");
         failures.AddRange(DeviceSettings.Check(options));
 
@@ -51,6 +52,9 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("Responses:LifetimeSeconds", options.Responses.LifetimeSeconds, 1, 40 * 86_400);
         Range("Responses:MaxConversationBytes", options.Responses.MaxConversationBytes, 1024, 1 << 26);
         Range("Responses:MemoryBytes", options.Responses.MemoryBytes, 1 << 16, long.MaxValue);
+        Range("Streams:RetentionSeconds", options.Streams.RetentionSeconds, 1, 86_400);
+        Range("Streams:MaxBytes", options.Streams.MaxBytes, 1024, 1 << 26);
+        Range("Streams:MemoryBytes", options.Streams.MemoryBytes, 1 << 16, long.MaxValue);
         Range("Gateway:MaxEmbeddingInputs", options.Gateway.MaxEmbeddingInputs, 1, 65_536);
         Range("Gateway:MaxEmbeddingTokens", options.Gateway.MaxEmbeddingTokens, 1, 1 << 24);
         if (!Enum.IsDefined(options.Gateway.Compatibility))

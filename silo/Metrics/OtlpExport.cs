@@ -1,3 +1,4 @@
+using Granary.Client;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 
@@ -11,7 +12,7 @@ internal sealed class OtlpExport : IHostedService, IDisposable
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _provider = Sdk.CreateMeterProviderBuilder()
-            .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, "Microsoft.Orleans")
+            .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, SurvivalMetrics.MeterName, "Microsoft.Orleans")
             .AddOtlpExporter()
             .Build();
         return Task.CompletedTask;

@@ -120,6 +120,7 @@ public sealed class EmbeddingTests(ScriptedSilo scripted)
             (new ReplicaSaturatedException("full", TimeSpan.FromSeconds(2)), HttpStatusCode.TooManyRequests, "too_many_requests"),
             (new ModelNotReadyException("none", TimeSpan.FromSeconds(2)), HttpStatusCode.ServiceUnavailable, "model_not_ready"),
             (new ReplicaFailedException("lost"), HttpStatusCode.InternalServerError, "generation_failed"),
+            (new RequestQuarantinedException("poison", 2), HttpStatusCode.InternalServerError, "request_quarantined"),
             (new TimeoutException("late"), HttpStatusCode.GatewayTimeout, "deadline_exceeded"),
         })
         {

@@ -22,6 +22,12 @@ public sealed partial class EngineHost
     [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId}, epoch {Epoch}, is ended with {Running} sequences still running.")]
     private partial void LogDrainCut(string replicaId, long epoch, int running);
 
+    [LoggerMessage(Level = LogLevel.Information, Message = "Replicas of this silo take nothing new: it stops.")]
+    private partial void LogDraining();
+
+    [LoggerMessage(Level = LogLevel.Critical, Message = "The engine of replica {ReplicaId}, epoch {Epoch}, does not come back from a step: it keeps its memory, and its device is not used again. Start this process anew.")]
+    private partial void LogHung(string replicaId, long epoch);
+
     [LoggerMessage(Level = LogLevel.Error, Message = "The engine of replica {ReplicaId}, epoch {Epoch}, could not be disposed.")]
     private partial void LogDisposeFailed(string replicaId, long epoch, Exception exception);
 }

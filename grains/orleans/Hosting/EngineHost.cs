@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using Granary.Engine.Execution;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
 using Microsoft.Extensions.Hosting;
@@ -14,7 +15,7 @@ namespace Granary.Grains;
 /// </remarks>
 public sealed partial class EngineHost(
     IReplicaFactory factory, ReplicaLeader leader, IOptions<EngineHostOptions> options, TimeProvider time, ILogger<EngineHost> logger)
-    : IHostedService, IAsyncDisposable
+    : IHostedLifecycleService, IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Slot> _slots = new(StringComparer.Ordinal);
@@ -22,8 +23,23 @@ public sealed partial class EngineHost(
     private long _lastEpoch;
     private bool _stopping;
 
-    /// <summary>A life began or ended. Raised on any thread.</summary>
+    /// <summary>A life began or ended, or the silo began to drain. Raised on any thread.</summary>
     public event Action? Changed;
+
+    /// <summary>The silo takes nothing new: it will stop.</summary>
+    public bool IsDraining
+    {
+        get
+        {
+            lock (_gate) return _stopping;
+        }
+    }
+
+    /// <summary>Why the silo's device is not used again in this process; null where it is sound.</summary>
+    public string? DeviceFailure => Hung.Reason;
+
+    /// <summary>Engines that did not come back from a step.</summary>
+    internal HungEngines Hung { get; } = new();
 
     /// <summary>The lives that run now.</summary>
     public IReadOnlyCollection<HostedReplica> Replicas
@@ -40,9 +56,13 @@ public sealed partial class EngineHost(
         lock (_gate) return _slots.GetValueOrDefault(replicaId)?.Living;
     }
 
+    /// <summary>How a life of this silo stands; what hangs is told before it is ended.</summary>
+    public ReplicaState StateOf(HostedReplica replica) =>
+        StepWatchdog.IsStalled(replica.Engine.Load, _options.HangFloor) ? ReplicaState.Stalled : replica.IsDraining ? ReplicaState.Draining : ReplicaState.Ready;
+
     /// <summary>The replica's life: the current one, or a new one that has passed its probe.</summary>
     /// <remarks>Callers share one load. It goes on when a caller leaves; <see cref="UnloadAsync"/> ends it.</remarks>
-    /// <exception cref="ModelLoadException">The model cannot be loaded, its first step failed, or the silo is stopping.</exception>
+    /// <exception cref="ModelLoadException">The model cannot be loaded, its first step failed, the device hangs, or the silo is stopping.</exception>
     public async Task<HostedReplica> LoadAsync(ReplicaSpec spec, CancellationToken cancellationToken = default)
     {
         while (true)
@@ -53,6 +73,7 @@ public sealed partial class EngineHost(
                 if (_stopping) throw new ModelLoadException($"Replica '{spec.ReplicaId}' cannot be loaded: the silo is stopping.");
                 if (!_slots.TryGetValue(spec.ReplicaId, out slot))
                 {
+                    Hung.Require($"Replica '{spec.ReplicaId}'");
                     _lastEpoch = Math.Max(_lastEpoch + 1, time.GetUtcNow().UtcTicks); // The clock orders lives across restarts.
                     slot = new Slot(_lastEpoch);
                     _slots.Add(spec.ReplicaId, slot);
@@ -81,19 +102,47 @@ public sealed partial class EngineHost(
         await slot.Retired.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Has the replica take nothing new, and tells its readers; its life goes on until it is unloaded. What is not loaded is left alone.</summary>
+    public void Drain(string replicaId) => _ = Find(replicaId)?.DrainAsync();
+
+    /// <summary>Has every replica take nothing new, and tells all readers: those that have somewhere else to go leave. <see cref="StopAsync"/> ends the lives.</summary>
+    public void BeginDraining()
+    {
+        Slot[] slots;
+        lock (_gate)
+        {
+            if (_stopping) return;
+            _stopping = true;
+            slots = [.. _slots.Values];
+        }
+
+        foreach (var slot in slots) _ = slot.Living?.DrainAsync();
+        LogDraining();
+        Changed?.Invoke();
+    }
+
     Task IHostedService.StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    Task IHostedLifecycleService.StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    Task IHostedLifecycleService.StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <summary>Before any service of the host is stopped, and so before the gateway has ended its requests.</summary>
+    Task IHostedLifecycleService.StoppingAsync(CancellationToken cancellationToken)
+    {
+        BeginDraining();
+        return Task.CompletedTask;
+    }
+
+    Task IHostedLifecycleService.StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <summary>Refuses what is new, gives running sequences a bounded time, then ends every life.</summary>
     /// <param name="cancellationToken">Cuts the time for running sequences short; lives are ended nevertheless.</param>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        BeginDraining();
         Slot[] slots;
-        lock (_gate)
-        {
-            _stopping = true;
-            slots = [.. _slots.Values];
-        }
-
+        lock (_gate) slots = [.. _slots.Values];
         foreach (var slot in slots) slot.End();
         await using var hurry = cancellationToken.Register(() => { foreach (var slot in slots) slot.Hurry(); }).ConfigureAwait(false);
         await Task.WhenAll(slots.Select(slot => slot.Retired)).ConfigureAwait(false);
@@ -121,7 +170,7 @@ public sealed partial class EngineHost(
         catch (Exception exception)
         {
             LogLoadFailed(spec.ReplicaId, slot.Epoch, exception);
-            if (loaded is not null) await DisposeEngineAsync(loaded, spec.ReplicaId, slot.Epoch).ConfigureAwait(false);
+            if (loaded is not null) await GiveBackAsync(spec, loaded, slot.Epoch, hung: false).ConfigureAwait(false);
             throw exception switch
             {
                 ModelLoadException => exception,
@@ -138,13 +187,16 @@ public sealed partial class EngineHost(
         if (slot.Loading.IsCompletedSuccessfully)
         {
             var replica = await slot.Loading.ConfigureAwait(false);
+            if (IsDraining) _ = replica.DrainAsync(); // It began while the replica was being loaded.
             Changed?.Invoke();
-            var failure = await RunToEndAsync(replica, slot).ConfigureAwait(false);
+            var (failure, hung) = await RunToEndAsync(replica, slot).ConfigureAwait(false);
             slot.End(); // A life that failed is over for everyone, whoever asks next.
-            replica.End(failure);
+            if (hung && replica.Spec.Layout is null) Hung.Condemn(replicaId, slot.Epoch); // The engine of one that is cut waits for others' devices.
+            if (hung) replica.Abandon((StepFailedException)failure!);
+            else replica.End(failure);
             if (failure is null) LogEnded(replicaId, slot.Epoch);
             else LogFailed(replicaId, slot.Epoch, failure);
-            await DisposeEngineAsync(replica.Loaded, replicaId, slot.Epoch).ConfigureAwait(false);
+            await GiveBackAsync(replica.Spec, replica.Loaded, slot.Epoch, hung).ConfigureAwait(false);
         }
 
         lock (_gate) _slots.Remove(replicaId);
@@ -152,24 +204,52 @@ public sealed partial class EngineHost(
         Changed?.Invoke();
     }
 
-    /// <summary>Waits for the engine's failure, or for the wish to end it and then for its sequences.</summary>
-    private async Task<Exception?> RunToEndAsync(HostedReplica replica, Slot slot)
+    /// <summary>Waits until the engine fails or hangs, or for the wish to end it and then for its sequences.</summary>
+    private async Task<(Exception? Failure, bool IsHung)> RunToEndAsync(HostedReplica replica, Slot slot)
+    {
+        using var watching = new CancellationTokenSource();
+        var hung = StepWatchdog.WhenHungAsync(replica.Engine, _options.HangFloor, time, watching.Token);
+        var failure = await RunToEndAsync(replica, slot, hung).ConfigureAwait(false);
+        await watching.CancelAsync().ConfigureAwait(false);
+        return (failure, hung.IsCompletedSuccessfully && failure is not null && ReferenceEquals(failure, hung.Result));
+    }
+
+    private async Task<Exception?> RunToEndAsync(HostedReplica replica, Slot slot, Task<StepFailedException> hung)
     {
         var completion = replica.Engine.Completion;
-        await Task.WhenAny(completion, slot.EndAskedTask).ConfigureAwait(false);
-        if (!completion.IsCompleted)
+        Task over = Task.WhenAny(completion, hung);
+        await Task.WhenAny(over, slot.EndAskedTask).ConfigureAwait(false);
+        if (!over.IsCompleted)
         {
             var drained = replica.DrainAsync();
             using var bound = new CancellationTokenSource(_options.DrainTimeout, time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, slot.Hurried);
-            Task first = Task.WhenAny(drained, completion);
+            Task first = Task.WhenAny(drained, over);
             await first.WaitAsync(either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!drained.IsCompleted && !completion.IsCompleted) LogDrainCut(replica.ReplicaId, replica.Epoch, replica.Engine.Load.RunningSequences);
+            if (!drained.IsCompleted && !over.IsCompleted) LogDrainCut(replica.ReplicaId, replica.Epoch, replica.Engine.Load.RunningSequences);
         }
 
-        if (!completion.IsCompleted) return null;
+        if (!completion.IsCompleted) return hung.IsCompletedSuccessfully ? await hung.ConfigureAwait(false) : null;
         return completion.Exception?.InnerException
             ?? (slot.Ending ? null : new InvalidOperationException("The engine ended by itself."));
+    }
+
+    /// <summary>Gives back what a life took. An engine that hangs keeps it, out of use.</summary>
+    private async Task GiveBackAsync(ReplicaSpec spec, LoadedReplica loaded, long epoch, bool hung)
+    {
+        // Where the engine waits for a shard, it comes back when that has gone.
+        if (hung && loaded.Shards is not null) await loaded.Shards.DisposeAsync().ConfigureAwait(false);
+        var patience = hung && loaded.Shards is null ? TimeSpan.Zero : StepWatchdog.LimitOf(loaded.Engine.Load, _options.HangFloor);
+        var disposing = DisposeEngineAsync(loaded, spec.ReplicaId, epoch);
+        await disposing.WaitAsync(patience, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!disposing.IsCompleted)
+        {
+            Hung.Condemn(spec.ReplicaId, epoch);
+            Hung.Keep(spec, loaded, epoch, disposing);
+            LogHung(spec.ReplicaId, epoch);
+        }
+
+        if (!hung && loaded.Shards is not null) await loaded.Shards.DisposeAsync().ConfigureAwait(false);
     }
 
     private async Task DisposeEngineAsync(LoadedReplica loaded, string replicaId, long epoch)
@@ -183,8 +263,6 @@ public sealed partial class EngineHost(
             // Its memory may be lost; the silo goes on, and the log says whose it was.
             LogDisposeFailed(replicaId, epoch, exception);
         }
-
-        if (loaded.Shards is not null) await loaded.Shards.DisposeAsync().ConfigureAwait(false);
     }
 
     /// <summary>The place of one replica.</summary>

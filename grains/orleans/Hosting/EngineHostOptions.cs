@@ -15,6 +15,11 @@ public sealed class EngineHostOptions
     /// <value>Default 20 s: less than the 30 s that a .NET host gives its services to stop.</value>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>Time that every step gets before its engine counts as hung; more where the recent steps were long.</summary>
+    /// <value>Default 30 s: far above any step that is worth waiting for. A device that hangs is not used again in its process.</value>
+    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    public TimeSpan HangFloor { get; set; } = TimeSpan.FromSeconds(30);
 }
 
 [OptionsValidator]

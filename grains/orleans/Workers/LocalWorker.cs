@@ -26,9 +26,11 @@ internal sealed class LocalWorker(
         // The engine of a partitioned replica computes nothing itself: its shards have the cores.
         var whole = engines.Replicas.Where(replica => replica.Spec.Layout is null && replica.ReplicaId != exceptReplica).ToList();
         var parts = shards.Shards.Where(shard => (shard.Spec.Replica.ReplicaId, shard.Spec.Stage, shard.Spec.Rank) != exceptShard).ToList();
+        var hung = engines.Hung.Left;
         return WorkerBudget.Measure(
-            options.Value, whole.Sum(replica => replica.Spec.IntraOpThreads) + parts.Sum(shard => shard.Spec.Replica.IntraOpThreads),
-            whole.Sum(replica => replica.Loaded.DeviceBytes) + parts.Sum(shard => shard.Status.MemoryBytes));
+            options.Value,
+            whole.Sum(replica => replica.Spec.IntraOpThreads) + parts.Sum(shard => shard.Spec.Replica.IntraOpThreads) + hung.Sum(left => left.Spec.IntraOpThreads),
+            whole.Sum(replica => replica.Loaded.DeviceBytes) + parts.Sum(shard => shard.Status.MemoryBytes) + hung.Sum(left => left.Loaded.DeviceBytes));
     }
 
     /// <exception cref="ModelLoadException">There is no room for the replica.</exception>
@@ -37,14 +39,18 @@ internal sealed class LocalWorker(
         if (spec.Layout is null) Measure(exceptReplica: spec.ReplicaId).Require($"Replica '{spec.ReplicaId}'", spec.IntraOpThreads, spec.KvBlocks, Key);
     }
 
-    /// <exception cref="ModelLoadException">There is no room for the shard.</exception>
-    public void Require(ShardSpec spec) =>
-        Measure(exceptShard: (spec.Replica.ReplicaId, spec.Stage, spec.Rank)).Require(
-            $"Shard {spec.Stage}.{spec.Rank} of replica '{spec.Replica.ReplicaId}'", spec.Replica.IntraOpThreads, spec.Replica.KvBlocks, Key);
+    /// <exception cref="ModelLoadException">There is no room for the shard, or the device hangs.</exception>
+    public void Require(ShardSpec spec)
+    {
+        var what = $"Shard {spec.Stage}.{spec.Rank} of replica '{spec.Replica.ReplicaId}'";
+        engines.Hung.Require(what);
+        Measure(exceptShard: (spec.Replica.ReplicaId, spec.Stage, spec.Rank)).Require(what, spec.Replica.IntraOpThreads, spec.Replica.KvBlocks, Key);
+    }
 
     public WorkerReport Describe()
     {
         var budget = Measure();
+        var takesMore = !engines.IsDraining && engines.DeviceFailure is null;
         return new WorkerReport
         {
             Worker = Key,
@@ -53,9 +59,9 @@ internal sealed class LocalWorker(
             Host = inventory.Value.Host,
             Zone = inventory.Value.Zone,
             MemoryBytes = budget.MemoryBytes,
-            FreeBytes = budget.FreeBytes,
+            FreeBytes = takesMore ? budget.FreeBytes : 0,
             Cores = budget.Cores,
-            FreeCores = budget.FreeCores,
+            FreeCores = takesMore ? budget.FreeCores : 0,
             FlopsPerSecond = figures.FlopsPerSecond,
             BytesPerSecond = figures.BytesPerSecond,
             Replicas = [.. engines.Replicas.Select(replica => new WorkerReplica(replica.Spec, replica.Descriptor, ReplicaMapping.ToLoad(replica)))],

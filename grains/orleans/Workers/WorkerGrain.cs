@@ -38,6 +38,13 @@ internal sealed partial class WorkerGrain(EngineHost engines, LocalWorker worker
         return engines.UnloadAsync(replicaId, cancellationToken);
     }
 
+    public Task DrainAsync(string replicaId, CancellationToken cancellationToken = default)
+    {
+        RequireHome();
+        engines.Drain(replicaId);
+        return Task.CompletedTask;
+    }
+
     public Task<WorkerStatus> GetStatusAsync(CancellationToken cancellationToken = default)
     {
         RequireHome();

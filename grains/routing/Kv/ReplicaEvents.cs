@@ -3,10 +3,10 @@ using Granary.GrainInterfaces.Replicas;
 namespace Granary.Routing.Kv;
 
 /// <summary>Takes the events of one life's cache into the index, each once and in order, whatever is lost, doubled or late.</summary>
-/// <remarks>After a gap nothing is taken but a snapshot; until then what was known stays: most of it is true.</remarks>
+/// <remarks>After a gap nothing is taken but a snapshot; until then what was known stays: most of it is true. Pages of a snapshot are taken one after the other.</remarks>
 public sealed class ReplicaEvents(KvIndex index)
 {
-    private long _next;
+    private long _next; // Negative: the next page of a snapshot.
 
     /// <summary>The life's number in the index.</summary>
     public int Replica { get; } = index.Add();
@@ -14,11 +14,14 @@ public sealed class ReplicaEvents(KvIndex index)
     /// <summary>Blocks that it has, those in several tiers counted in each.</summary>
     public long Blocks { get; private set; }
 
-    /// <summary>Whether events are missing, so that only all of them or a snapshot will do.</summary>
+    /// <summary>Whether events are missing, so that only a snapshot will do.</summary>
     public bool HasGap { get; private set; }
 
-    /// <summary>What to ask the replica for: the event that comes next, or 0 after a gap.</summary>
+    /// <summary>What to ask the replica for: what comes next, or 0 after a gap.</summary>
     public long Wanted => HasGap ? 0 : _next;
+
+    /// <summary>Whether the replica has what is missing here, and need not be waited for.</summary>
+    public bool IsBehind => HasGap || _next < 0;
 
     /// <returns><see langword="false"/> when they were known or too late, or events before them are missing: then ask for <see cref="Wanted"/>.</returns>
     public bool Take(KvEvents events)
@@ -29,20 +32,16 @@ public sealed class ReplicaEvents(KvIndex index)
             index.Apply(Replica, events);
             Blocks = 0;
         }
-        else if (events.First < 0)
+        else if (events.First < 0 || _next < 0)
         {
-            if (events.First != _next) return false; // A page of a snapshot that is not being read.
+            if (events.First != _next) return false;
             index.Apply(Replica, events);
         }
         else
         {
-            if (events.Next < _next || (HasGap && events.First > 0)) return false;
-            if (events.First > _next)
-            {
-                HasGap = true;
-                return false;
-            }
-
+            if (events.Next < _next || HasGap) return false;
+            HasGap = events.First > _next;
+            if (HasGap) return false;
             index.Apply(Replica, events, (int)(_next - events.First));
         }
 

@@ -9,7 +9,7 @@ internal sealed record ResponsePlan
     public required GenerationPlan Generation { get; init; }
 
     /// <summary>The id of the message that the answer is.</summary>
-    public string MessageId { get; } = ResponseIds.New("msg");
+    public string MessageId { get; init; } = ResponseIds.New("msg");
 
     /// <summary>All items that it answers, earlier turns first: a JSON list, UTF-8.</summary>
     public required byte[] Input { get; init; }

@@ -1,11 +1,14 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Text;
 using System.Text.Json;
+using Granary.Silo.Gateway.Streams;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace Granary.Silo.Gateway.Responses;
 
 /// <summary>Sends a response as the API's events, numbered from 0. It begins with the first token, so that a refusal before it has its own status.</summary>
+/// <remarks>Every token with text is one event, whoever sends it: an event's number is how far a client is that has it.</remarks>
 internal sealed class ResponseStreamSink : IChoiceSink, IDisposable
 {
     private readonly HttpResponse _response;
@@ -14,13 +17,18 @@ internal sealed class ResponseStreamSink : IChoiceSink, IDisposable
     private readonly PipeWriter _pipe;
     private readonly Utf8JsonWriter _json;
     private readonly ChoiceText _answer = new();
+    private readonly EventIds? _ids;
+    private ArrayBufferWriter<byte>? _held;
     private int _sequenceNumber;
+    private bool _isNew;
 
-    public ResponseStreamSink(HttpResponse response, ResponsePlan plan, ResponseWriter writer)
+    /// <param name="ids">Names the events, and says which of them the client has already; null where nobody could go on with the stream.</param>
+    public ResponseStreamSink(HttpResponse response, ResponsePlan plan, ResponseWriter writer, EventIds? ids = null)
     {
         _response = response;
         _plan = plan;
         _writer = writer;
+        _ids = ids;
         _pipe = response.BodyWriter;
         _json = new Utf8JsonWriter(_pipe, Json.WriterOptions);
     }
@@ -33,12 +41,6 @@ internal sealed class ResponseStreamSink : IChoiceSink, IDisposable
 
     public ValueTask BeginAsync(int choice, CancellationToken cancellationToken)
     {
-        Begun = true;
-        _response.StatusCode = StatusCodes.Status200OK;
-        _response.ContentType = "text/event-stream; charset=utf-8";
-        _response.Headers.CacheControl = "no-cache";
-        _response.Headers["X-Accel-Buffering"] = "no";
-        _response.HttpContext.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();
         WriteResponse("response.created", ResponseState.InProgress);
         WriteResponse("response.in_progress", ResponseState.InProgress);
         WriteItem("response.output_item.added", null, "in_progress");
@@ -78,6 +80,8 @@ internal sealed class ResponseStreamSink : IChoiceSink, IDisposable
     public async Task CompleteAsync(ResponseState state, CancellationToken cancellationToken)
     {
         WriteResponse($"response.{state.Status}", state);
+        _ids?.RequireWithin(0, StreamPosition.Behind(_sequenceNumber - 1));
+        if (!Begun) _response.StatusCode = StatusCodes.Status204NoContent; // It has everything; browsers stop coming back by it.
         await _pipe.FlushAsync(cancellationToken);
     }
 
@@ -118,9 +122,21 @@ internal sealed class ResponseStreamSink : IChoiceSink, IDisposable
 
     private void BeginEvent(string type)
     {
-        Append("event: "u8);
-        Encoding.ASCII.GetBytes(type, _pipe);
-        Append("\ndata: "u8);
+        _isNew = _ids?.Advance(0, StreamPosition.Behind(_sequenceNumber)) != false;
+        if (_isNew)
+        {
+            Begin();
+            Append("event: "u8);
+            Encoding.ASCII.GetBytes(type, _pipe);
+            Append("\n"u8);
+            _ids?.Write(_pipe);
+            Append("data: "u8);
+        }
+        else
+        {
+            _json.Reset(_held ??= new ArrayBufferWriter<byte>());
+        }
+
         _json.WriteStartObject();
         _json.WriteString("type"u8, type);
         _json.WriteNumber("sequence_number"u8, _sequenceNumber++);
@@ -130,8 +146,27 @@ internal sealed class ResponseStreamSink : IChoiceSink, IDisposable
     {
         _json.WriteEndObject();
         _json.Flush();
-        _json.Reset();
-        Append("\n\n"u8);
+        if (_isNew)
+        {
+            _json.Reset();
+            Append("\n\n"u8);
+        }
+        else
+        {
+            _json.Reset(_pipe);
+            _held!.ResetWrittenCount();
+        }
+    }
+
+    private void Begin()
+    {
+        if (Begun) return;
+        Begun = true;
+        _response.StatusCode = StatusCodes.Status200OK;
+        _response.ContentType = "text/event-stream; charset=utf-8";
+        _response.Headers.CacheControl = "no-cache";
+        _response.Headers["X-Accel-Buffering"] = "no";
+        _response.HttpContext.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();
     }
 
     private void Append(ReadOnlySpan<byte> bytes)

@@ -125,6 +125,106 @@ public sealed class EngineHostTests
     }
 
     [Fact]
+    public async Task StepHangs_LifeEndsAndTheDeviceIsNotUsedAgain()
+    {
+        var time = new ManualTime();
+        await using var host = Host(new ScriptedModel { Time = time }, time: time);
+        var replica = await host.LoadAsync(Spec("m/0"));
+        var life = await HangAsync(replica);
+        await time.ArmedFor(TimeSpan.FromSeconds(30)).WaitAsync(GrainsFixture.Patience);
+
+        time.AdvanceTo(TimeSpan.FromSeconds(15));
+        Assert.Equal(ReplicaState.Ready, host.StateOf(replica));
+        time.AdvanceTo(TimeSpan.FromSeconds(29));
+        Assert.Equal(ReplicaState.Stalled, host.StateOf(replica));
+        Assert.False(replica.Ended.IsCompleted);
+        time.AdvanceTo(TimeSpan.FromSeconds(30));
+
+        var failure = await replica.Ended.WaitAsync(GrainsFixture.Patience);
+        Assert.IsType<StepFailedException>(failure);
+        Assert.Contains("has run for 30.0 s", failure.Message);
+        await host.UnloadAsync("m/0").WaitAsync(GrainsFixture.Patience);
+        Assert.Empty(host.Replicas);
+        Assert.Equal(["m/0"], host.Hung.Left.Select(left => left.Spec.ReplicaId)); // Its memory counts.
+        var error = await Assert.ThrowsAsync<ModelLoadException>(() => host.LoadAsync(Spec("m/1")));
+        Assert.Contains("'m/0'", error.Message);
+        Assert.Contains("hangs", error.Message);
+        Assert.Equal(0, _factory.LoadsOf("m/1"));
+
+        life.Executor.Release(); // The device lets go after all: its memory comes back, trust does not.
+        await life.Engine.Completion.WaitAsync(GrainsFixture.Patience);
+        await When(() => host.Hung.Left.Count == 0);
+        Assert.NotNull(host.DeviceFailure);
+    }
+
+    [Fact]
+    public async Task StepIsLong_OthersWereAsWell_IsNoHang()
+    {
+        var time = new ManualTime();
+        await using var host = Host(new ScriptedModel { Time = time }, time: time);
+        var replica = await host.LoadAsync(Spec("m/0"));
+        var life = await HangAsync(replica);
+        await time.ArmedFor(TimeSpan.FromSeconds(30)).WaitAsync(GrainsFixture.Patience);
+        time.AdvanceTo(TimeSpan.FromSeconds(10)); // The longest step: 20 of it are allowed from now on.
+        life.Executor.Allow(1);
+        await life.Executor.StepReached(3).WaitAsync(GrainsFixture.Patience);
+
+        time.AdvanceTo(TimeSpan.FromSeconds(30));
+        await time.ArmedFor(TimeSpan.FromSeconds(210)).WaitAsync(GrainsFixture.Patience); // It has looked, and looks again when the step is 200 s old.
+
+        Assert.Equal(ReplicaState.Ready, host.StateOf(replica));
+        Assert.False(replica.Ended.IsCompleted);
+        life.Executor.Release();
+    }
+
+    [Fact]
+    public async Task UnloadAsync_EngineHangs_IsWaitedForOnlySoLong()
+    {
+        var time = new ManualTime();
+        await using var host = Host(new ScriptedModel { Time = time }, time: time);
+        var replica = await host.LoadAsync(Spec("m/0"));
+        var life = await HangAsync(replica);
+        await time.ArmedFor(TimeSpan.FromSeconds(30)).WaitAsync(GrainsFixture.Patience);
+        time.AdvanceTo(TimeSpan.FromSeconds(1));
+
+        var unloading = host.UnloadAsync("m/0"); // Nobody reads it: it need not drain.
+        await time.ArmedFor(TimeSpan.FromSeconds(31)).WaitAsync(GrainsFixture.Patience);
+        Assert.False(unloading.IsCompleted);
+        time.AdvanceTo(TimeSpan.FromSeconds(31));
+
+        await unloading.WaitAsync(GrainsFixture.Patience);
+        Assert.NotNull(host.DeviceFailure);
+        life.Executor.Release();
+    }
+
+    [Fact]
+    public async Task BeginDraining_TakesNothingNewAndLetsRunWhatRuns()
+    {
+        using var gate = new ManualResetEventSlim();
+        await using var host = Host(new ScriptedModel
+        {
+            BeforeLoad = (spec, _) =>
+            {
+                if (spec.ReplicaId == "m/1") gate.Wait(GrainsFixture.Patience);
+            },
+        });
+        var replica = await host.LoadAsync(Spec("m/0"));
+        var loading = host.LoadAsync(Spec("m/1"));
+        using var stay = replica.TryEnter();
+
+        host.BeginDraining();
+
+        Assert.True(host.IsDraining);
+        Assert.Equal(ReplicaState.Draining, host.StateOf(replica));
+        Assert.Null(replica.TryEnter());
+        await Assert.ThrowsAsync<ModelLoadException>(() => host.LoadAsync(Spec("m/2")));
+        Assert.False(replica.Ended.IsCompleted);
+        gate.Set();
+        await WhenRefusing(await loading); // It came too late.
+        Assert.False(replica.Ended.IsCompleted);
+    }
+
+    [Fact]
     public async Task UnloadAsync_SequenceRuns_WaitsForItAndTakesNothingNew()
     {
         await using var host = Host(new ScriptedModel());
@@ -186,13 +286,29 @@ public sealed class EngineHostTests
             new EngineRequest { RequestId = "r", PromptTokenIds = [1], Sampling = new SamplingParameters { MaxTokens = 900 } }, out var refusal)
         ?? throw new InvalidOperationException(refusal?.Message);
 
-    /// <summary>Waits until the replica takes nothing new; each look is a turn for the host.</summary>
-    private static async Task WhenRefusing(HostedReplica replica)
+    /// <summary>Has the replica's engine begin a step that does not end.</summary>
+    private async Task<ScriptedLife> HangAsync(HostedReplica replica)
+    {
+        var life = await _factory.Life(replica.ReplicaId);
+        life.Executor.Hold();
+        Submit(replica);
+        await life.Executor.StepReached(2).WaitAsync(GrainsFixture.Patience); // The first was the probe's.
+        return life;
+    }
+
+    /// <summary>Waits until the replica takes nothing new.</summary>
+    private static Task WhenRefusing(HostedReplica replica) => When(() =>
+    {
+        using var stay = replica.TryEnter();
+        return stay is null;
+    });
+
+    /// <summary>Waits for what raises no event; each look is a turn for the host.</summary>
+    private static async Task When(Func<bool> holds)
     {
         using var patience = new CancellationTokenSource(GrainsFixture.Patience);
-        while (replica.TryEnter() is { } stay)
+        while (!holds())
         {
-            stay.Dispose();
             patience.Token.ThrowIfCancellationRequested();
             await Task.Yield();
         }

@@ -18,6 +18,9 @@ internal sealed record ScriptedModel
 
     public IReadOnlySet<int> EosTokenIds { get; init; } = FrozenSet<int>.Empty;
 
+    /// <summary>What engines measure their steps by.</summary>
+    public TimeProvider? Time { get; init; }
+
     /// <summary>What each life takes of a device with memory of its own.</summary>
     public long DeviceBytes { get; init; }
 
@@ -71,7 +74,7 @@ internal sealed class ScriptedReplicaFactory : IReplicaFactory
         model.BeforeLoad(spec, number);
         var executor = new ScriptedExecutor(new SimulatedExecutor(model.Device));
         model.Prepare(executor, number);
-        var life = new ScriptedLife(executor, new ScriptedEngine(InferenceEngine.Start(model.Engine, executor)));
+        var life = new ScriptedLife(executor, new ScriptedEngine(InferenceEngine.Start(model.Engine, executor, model.Time)));
         lock (_gate) Of(replica, number).SetResult(life);
         return Task.FromResult(new LoadedReplica(life.Engine, model.EosTokenIds, DeviceBytes: model.DeviceBytes));
     }

@@ -79,7 +79,7 @@ public sealed class FoundTests(SiloFixture fixture)
         var runner = new GenerationRunner(client, fixture.Silo.Services.GetRequiredService<RequestMetrics>(), TimeProvider.System);
         var reader = new GoneReader();
 
-        var running = runner.RunAsync(plan, reader, CancellationToken.None);
+        var running = runner.RunAsync(plan, reader, null, CancellationToken.None);
         await reader.Gone.WaitAsync(TimeSpan.FromSeconds(30)); // A regression fails, and does not hang.
         Assert.False(client.Disposed);
         client.SecondToken.SetResult(true);

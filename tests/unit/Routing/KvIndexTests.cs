@@ -7,6 +7,7 @@ namespace Granary.Tests.Unit.Routing;
 public sealed class KvIndexTests
 {
     private readonly KvIndex _index = new();
+    private readonly Dictionary<long, KvEvents> _pages = [];
 
     public static TheoryData<int> Seeds => [.. Enumerable.Range(1, 30)];
 
@@ -164,7 +165,7 @@ public sealed class KvIndexTests
                     late.Add(batch);
                     continue;
                 case 2 when batch.First > 0: // As if it began later.
-                    batch = Answer(Math.Min(batch.First + 3, log.Count), truth, log, 1_000_000);
+                    batch = Answer(Math.Min(batch.First + 3, log.Count + 1), truth, log, 1_000_000);
                     break;
                 case 3 when late.Count > 0:
                     events.Take(late[random.Next(late.Count)]);
@@ -175,17 +176,27 @@ public sealed class KvIndexTests
             if (random.Next(3) == 0) events.Take(batch);
         }
 
-        for (var i = 0; i < 2; i++) events.Take(Answer(events.Wanted, truth, log, 1_000_000)); // A gap takes a second question.
-        Assert.False(events.HasGap);
-        Assert.Equal(log.Count, events.Wanted);
+        for (var i = 0; i < 3; i++) events.Take(Answer(events.Wanted, truth, log, 1_000_000)); // After a gap a snapshot of two pages, and what has come since.
+        Assert.False(events.IsBehind);
+        Assert.Equal(log.Count + 1, events.Wanted);
         for (var block = 0UL; block < 50; block++) Assert.Equal(truth.Contains(block) ? 1 : 0, Match(block)[events.Replica].Blocks);
     }
 
-    private static KvEvents Answer(long from, HashSet<ulong> truth, List<(bool IsStored, ulong Block)> log, int kept)
+    /// <summary>As an engine answers: events from 1 on, a snapshot for 0 and for what lies too far back, in pages where it is large.</summary>
+    private KvEvents Answer(long from, HashSet<ulong> truth, List<(bool IsStored, ulong Block)> log, int kept)
     {
-        if (log.Count - from > kept) return Stored([.. truth]) with { IsSnapshot = true, Next = log.Count };
-        var asked = log[(int)from..];
-        return new() { First = from, Next = log.Count, Runs = [.. asked.Select(e => new KvRun(e.IsStored, KvTier.Device, 1))], Blocks = [.. asked.Select(e => e.Block)] };
+        if (_pages.TryGetValue(from, out var page)) return page;
+        if (from > 0 && log.Count + 1 - from <= kept)
+        {
+            var asked = log[(int)(from - 1)..];
+            return new() { First = from, Next = log.Count + 1, Runs = [.. asked.Select(e => new KvRun(e.IsStored, KvTier.Device, 1))], Blocks = [.. asked.Select(e => e.Block)] };
+        }
+
+        var whole = Stored([.. truth]) with { IsSnapshot = true, Next = log.Count + 1 };
+        if (truth.Count < 20) return whole;
+        var name = -1L - _pages.Count;
+        _pages.Add(name, Stored([.. truth.Skip(20)]) with { First = name, Next = whole.Next });
+        return Stored([.. truth.Take(20)]) with { IsSnapshot = true, Next = name };
     }
 
     private static KvEvents Stored(ulong[] blocks, KvTier tier = KvTier.Device) =>
