@@ -153,6 +153,15 @@ internal sealed partial class SiloRuntime : RuntimeClient, ILocalSiloDetails, IG
         Cluster.Failures.Look();
     }
 
+    /// <summary>Ends one activation as a crash does; its callers are told.</summary>
+    public void Lose(GrainId id)
+    {
+        if (Cluster.FindActivation(id) is not { } activation || activation.Silo != this) return;
+        var calls = activation.Kill();
+        Remove(activation);
+        foreach (var call in calls) call.Reject(new OrleansMessageRejectionException($"{activation} was lost: {call}"));
+    }
+
     /// <summary>The membership finds that the silo is dead, and so do its callers in other silos.</summary>
     public void Declare()
     {

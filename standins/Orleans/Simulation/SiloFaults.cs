@@ -25,5 +25,19 @@ public static class SiloFaults
     /// <remarks>Its host stays and has to be stopped, which ends what else it runs.</remarks>
     public static void Crash(this InProcessSiloHandle silo) => Runtime(silo).Crash();
 
+    /// <summary>Whether the grain is active on the silo now.</summary>
+    public static bool HasActivation(this InProcessSiloHandle silo, IAddressable grain)
+    {
+        ArgumentNullException.ThrowIfNull(grain);
+        return Runtime(silo).Cluster.FindActivation(((GrainReference)grain).GrainId)?.Silo == Runtime(silo);
+    }
+
+    /// <summary>The grain's activation is lost, without a word to itself; the next call makes another.</summary>
+    public static void Lose(this InProcessSiloHandle silo, IAddressable grain)
+    {
+        ArgumentNullException.ThrowIfNull(grain);
+        Runtime(silo).Lose(((GrainReference)grain).GrainId);
+    }
+
     internal static SiloRuntime Runtime(InProcessSiloHandle silo) => silo.ServiceProvider.GetRequiredService<SiloRuntime>();
 }

@@ -1,3 +1,5 @@
+using Granary.GrainInterfaces.Cluster;
+using Granary.GrainInterfaces.Routing;
 using Microsoft.Extensions.DependencyInjection;
 #if SIMULATED
 using Orleans.StandIn.Simulation;
@@ -40,6 +42,15 @@ internal sealed partial class ChaosCluster
     public void CutOff(int number) => _silos[number].Handle.CutOff();
 
     public void Reconnect(int number) => _silos[number].Handle.Reconnect();
+
+    /// <summary>Cuts the way from one member to another, not back; -1 is the client outside.</summary>
+    public void CutWay(int from, int to, bool cut = true) =>
+        _faults.CutWay(from < 0 ? null : _silos[from].Handle, to < 0 ? null : _silos[to].Handle, cut);
+
+    /// <summary>The number of the silo that has a router now.</summary>
+    /// <param name="silo">Whose; null for the one that clients outside share.</param>
+    public int FindRouter(string? silo) =>
+        _silos.FindIndex(one => !one.IsGone && one.Handle.HasActivation(Grains.GetGrain<IRouterGrain>(GrainKeys.Router(silo, Model))));
 
     private static bool IsGone(ChaosSilo silo) =>
         silo.IsGone || silo.Services.GetRequiredService<Orleans.Runtime.ISiloStatusOracle>().CurrentStatus == Orleans.Runtime.SiloStatus.Dead;

@@ -7,9 +7,10 @@ namespace Granary.Tests.Chaos;
 /// <summary>Many callers at once, each with its own gateway, and what they should get.</summary>
 internal sealed class LoadRun
 {
+    private readonly ChaosCluster _cluster;
     private readonly Task<GeneratedToken[][]> _right;
 
-    private LoadRun(List<StreamRecord> records, Task<GeneratedToken[][]> right) => (Records, _right) = (records, right);
+    private LoadRun(ChaosCluster cluster, List<StreamRecord> records, Task<GeneratedToken[][]> right) => (_cluster, Records, _right) = (cluster, records, right);
 
     public IReadOnlyList<StreamRecord> Records { get; }
 
@@ -40,7 +41,7 @@ internal sealed class LoadRun
             reads.Add(ReadAsync(record, client, start.Begins));
         }
 
-        return new(records, right) { Completed = Task.WhenAll(reads) };
+        return new(cluster, records, right) { Completed = Task.WhenAll(reads) };
 
         async Task ReadAsync(StreamRecord record, IGenerationClient client, TimeSpan begins)
         {
@@ -49,6 +50,17 @@ internal sealed class LoadRun
         }
     }
 
+    /// <summary>Waits for all answers, requires them to be exact, and that a healed cluster has nothing left of them.</summary>
+    /// <param name="withBookings">As <see cref="Leaks"/> has it.</param>
+    public async Task FinishAsync(bool withBookings = true)
+    {
+        await Completed;
+        RequireExact();
+        await _cluster.HealAsync();
+        await Leaks.RequireNoneAsync(_cluster, withBookings: withBookings);
+    }
+
     /// <summary>Fails where an answer is not to the bit what an engine alone gives.</summary>
-    public void RequireExact() => Exactness.Require(Records, _right.Result);
+    /// <param name="except">Answers that are judged otherwise.</param>
+    public void RequireExact(Predicate<StreamRecord>? except = null) => Exactness.Require(Records, _right.Result, except ?? (_ => false));
 }
