@@ -12,7 +12,8 @@ internal sealed class OtlpExport : IHostedService, IDisposable
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _provider = Sdk.CreateMeterProviderBuilder()
-            .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, SurvivalMetrics.MeterName, "Microsoft.Orleans")
+            .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, StorageMetrics.MeterName, "Microsoft.Orleans")
+            .AddMeter(SessionRecorder.MeterName, GrainGenerationClient.MeterName)
             .AddOtlpExporter()
             .Build();
         return Task.CompletedTask;

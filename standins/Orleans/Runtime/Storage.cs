@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
+using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 
 namespace Orleans.Runtime;
@@ -51,9 +52,10 @@ internal interface IStateReader
 /// <summary>Makes grains' states.</summary>
 internal sealed class GrainStateFactory(SiloRuntime silo)
 {
-    public StoredState<T> Make<T>(GrainId grain, string name, string? storage)
+    public IPersistentState<T> Make<T>(GrainId grain, string name, string? storage)
     {
         storage ??= "Default";
+        if (silo.Services.GetKeyedService<Storage.IGrainStorage>(storage) is { } provider) return new ProvidedState<T>(provider, name, grain);
         if (!silo.StorageNames.Contains(storage))
         {
             throw new Storage.BadProviderConfigException($"No storage provider named \"{storage}\" was added: AddMemoryGrainStorage or AddMemoryGrainStorageAsDefault is missing.");

@@ -66,7 +66,7 @@ public sealed class SimulatedCluster : IAsyncLifetime
         (await Grains.GetGrain<IRouterGrain>(model).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);
 
     internal GranaryClient Client(IGenerationClient? generation = null, TimeProvider? time = null, GranaryClientOptions? options = null) =>
-        new GrainGranaryClient(Grains, generation ?? Generation, options ?? new() { MaxRetries = 0 }, time ?? TimeProvider.System, new Random(5));
+        new GrainGranaryClient(Grains, generation ?? Generation, new SessionRecorder(Grains, TimeProvider.System, null, NullLogger<SessionRecorder>.Instance), options ?? new() { MaxRetries = 0 }, time ?? TimeProvider.System, new Random(5));
 }
 
 /// <summary>Engines over the simulated device, and the embedded model's text files under any name.</summary>

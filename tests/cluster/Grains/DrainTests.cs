@@ -6,7 +6,9 @@ using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 using Granary.Grains;
+using Granary.Tests.Cluster.Sharding;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Orleans;
 using Orleans.TestingHost;
 
@@ -52,7 +54,7 @@ public sealed class DrainTests : IAsyncLifetime
         foreach (var (request, i) in requests.Select((request, i) => (request, i)))
         {
             var stream = await readers[i % 3].SubmitAsync(life, request, CancellationToken.None);
-            Assert.True(await stream.MoveNextAsync());
+            Assert.Equal(StreamNews.Token, await stream.NextAsync());
             ids[i].Add(stream.Current.TokenId);
             streams.Add(stream);
         }
@@ -68,7 +70,10 @@ public sealed class DrainTests : IAsyncLifetime
 
         await Task.WhenAll(streams.Select(async (stream, i) =>
         {
-            while (await stream.MoveNextAsync()) ids[i].Add(stream.Current.TokenId);
+            for (var news = await stream.NextAsync(); news != StreamNews.Ended; news = await stream.NextAsync())
+            {
+                if (news == StreamNews.Token) ids[i].Add(stream.Current.TokenId);
+            }
         })).WaitAsync(GrainsFixture.Patience);
         await stopping.WaitAsync(GrainsFixture.Patience);
 
@@ -97,6 +102,25 @@ public sealed class DrainTests : IAsyncLifetime
         });
         Assert.Equal((life.Epoch, 0), (error.Asked, error.Actual));
         await unloading.WaitAsync(GrainsFixture.Patience);
+    }
+
+    /// <summary>A silo that has only shards of a replica has it drained as soon as it begins to stop itself; its life goes on.</summary>
+    [Fact]
+    public async Task ShardsSilo_BeginsToStop_TheLeaderDrains()
+    {
+        await using var cluster = await ShardingCluster.StartAsync(3, cores: 2);
+        var life = (await cluster.ModelGrain.DeployAsync(ShardingCluster.Spec(2, 1, 1, "Silo_1/cpu", "Silo_2/cpu"))).Replicas[0].Replica;
+        var (leader, other) = life.ReplicaId.StartsWith("Silo_1/", StringComparison.Ordinal) ? ("Silo_1", "Silo_2") : ("Silo_2", "Silo_1");
+        var replica = cluster.Silo(leader).ServiceProvider.GetRequiredService<EngineHost>().Find(life.ReplicaId)!;
+        var draining = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        replica.Changed += () => draining.TrySetResult();
+
+        foreach (var service in cluster.Silo(other).ServiceProvider.GetServices<IHostedService>().OfType<IHostedLifecycleService>())
+            await service.StoppingAsync(CancellationToken.None);
+
+        await draining.Task.WaitAsync(GrainsFixture.Patience);
+        Assert.True((await cluster.Grains.GetGrain<IReplicaGrain>(life.ReplicaId).GetLoadAsync()).IsDraining);
+        Assert.False(replica.Ended.IsCompleted);
     }
 
     /// <summary>A reader's name is good for one life of one replica; with another it is as unknown as one that was forgotten.</summary>

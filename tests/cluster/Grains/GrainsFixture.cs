@@ -25,6 +25,9 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal ScriptedReplicaFactory Engines { get; } = new();
 
+    /// <summary>Models and replicas that no engine stands behind, as the silo's grains see them.</summary>
+    internal ScriptedGrains Scripts { get; } = new();
+
     internal IGrainFactory Grains => _cluster.Client;
 
     internal IGenerationClient Client { get; private set; } = null!;
@@ -40,6 +43,7 @@ public sealed class GrainsFixture : IAsyncLifetime
         builder.ConfigureSilo((_, silo) =>
         {
             silo.Services.AddSingleton<IReplicaFactory>(Engines);
+            Scripts.AddTo(silo.Services);
             silo.Services.AddGranaryGrains();
             silo.Services.Configure<WorkerOptions>(options => options.Cores = 64);
             silo.Services.Configure<ModelGrainOptions>(options => options.RetryPause = TimeSpan.FromMilliseconds(20));
