@@ -47,6 +47,15 @@ internal sealed partial class ChaosCluster
     public void CutWay(int from, int to, bool cut = true) =>
         _faults.CutWay(from < 0 ? null : _silos[from].Handle, to < 0 ? null : _silos[to].Handle, cut);
 
+    /// <summary>All routers end without a word; the next that is asked of one starts anew.</summary>
+    public void LoseRouters()
+    {
+        foreach (var silo in _silos.Where(silo => !silo.IsGone))
+        {
+            foreach (var key in RouterKeys) silo.Handle.Lose(Grains.GetGrain<IRouterGrain>(key));
+        }
+    }
+
     /// <summary>The number of the silo that has a router now.</summary>
     /// <param name="silo">Whose; null for the one that clients outside share.</param>
     public int FindRouter(string? silo) =>
@@ -87,6 +96,10 @@ internal sealed partial class ChaosCluster
     private static void SetSeed(IServiceCollection services, int seed) => services.Configure<SimulationOptions>(simulation => simulation.Seed = seed);
 #else
     private static bool IsGone(ChaosSilo silo) => silo.IsGone;
+
+    public void LoseRouters()
+    {
+    }
 
     private void EndFaults()
     {

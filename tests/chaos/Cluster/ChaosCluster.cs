@@ -31,7 +31,7 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
     {
         _options = options;
         Log = new ChaosLog(Time);
-        Unfailed = new Unfailed(options.Device);
+        Unfailed = new Unfailed(options);
         Models = new ChaosModels(options, name => _clocks[name]);
         var builder = new InProcessTestClusterBuilder(options.Silos);
         builder.ConfigureSilo(Configure);

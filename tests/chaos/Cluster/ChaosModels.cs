@@ -36,12 +36,13 @@ internal sealed class ChaosModels(ChaosOptions options, Func<string, ProcessTime
         public Task<LoadedReplica> CreateAsync(ReplicaSpec spec, CancellationToken cancellationToken) => models.CreateAsync(spec);
     }
 
-    private Task<LoadedReplica> CreateAsync(ReplicaSpec spec)
+    private async Task<LoadedReplica> CreateAsync(ReplicaSpec spec)
     {
         var clock = clockOf(GrainKeys.SiloOf(spec.ReplicaId).ToString());
-        var executor = Wrap(spec.ReplicaId, new SimulatedExecutor(options.Device, clock.Wait));
-        var engine = InferenceEngine.Start(options.Engine, executor, clock);
+        (IStepExecutor Executor, IAsyncDisposable? Owner) device =
+            options.Open is null ? (new SimulatedExecutor(options.Device, clock.Wait), null) : await options.Open(spec.ReplicaId, clock);
+        var engine = InferenceEngine.Start(options.Engine, Wrap(spec.ReplicaId, device.Executor), clock);
         _engines[spec.ReplicaId] = engine;
-        return Task.FromResult(new LoadedReplica(engine, FrozenSet<int>.Empty));
+        return new LoadedReplica(engine, FrozenSet<int>.Empty, device.Owner);
     }
 }

@@ -1,5 +1,7 @@
 using Granary.Engine;
+using Granary.Engine.Execution;
 using Granary.Engine.Simulation;
+using Granary.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Granary.Tests.Chaos;
@@ -17,6 +19,12 @@ internal sealed record ChaosOptions
         PerStep = TimeSpan.FromMilliseconds(8),
         PerPrefillToken = TimeSpan.FromMicroseconds(40),
     };
+
+    /// <summary>Opens the device of a replica, by its id, instead; whoever owns what it runs on is disposed after its engine.</summary>
+    public Func<string, ProcessTime, Task<(IStepExecutor Executor, IAsyncDisposable? Owner)>>? Open { get; init; }
+
+    /// <summary>With <see cref="Open"/>: a device that computes the same, for what answers have to be.</summary>
+    public Func<IStepExecutor>? Alone { get; init; }
 
     public EngineOptions Engine { get; init; } = new();
 

@@ -58,6 +58,9 @@ internal sealed class LoadRun
         RequireExact();
         await _cluster.HealAsync();
         await Leaks.RequireNoneAsync(_cluster, withBookings: withBookings);
+        if (withBookings) return;
+        _cluster.LoseRouters(); // And with them what nobody could give back.
+        await _cluster.DeployedAsync();
     }
 
     /// <summary>Fails where an answer is not to the bit what an engine alone gives.</summary>

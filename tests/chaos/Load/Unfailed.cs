@@ -7,10 +7,10 @@ using Granary.Grains.Replicas;
 namespace Granary.Tests.Chaos;
 
 /// <summary>What an engine gives for a request with nothing between it and the caller: what every answer has to be.</summary>
-internal sealed class Unfailed(SimulatedDevice device) : IAsyncDisposable
+internal sealed class Unfailed(ChaosOptions options) : IAsyncDisposable
 {
     private readonly InferenceEngine _engine = InferenceEngine.Start(
-        new EngineOptions { MaxQueuedSequences = 4096 }, new SimulatedExecutor(device with { PerStep = default, PerDecodingSequence = default, PerPrefillToken = default }));
+        new EngineOptions { MaxQueuedSequences = 4096 }, options.Alone?.Invoke() ?? new SimulatedExecutor(options.Device with { PerStep = default, PerDecodingSequence = default, PerPrefillToken = default }));
 
     public async Task<GeneratedToken[]> AnswerAsync(GenerateRequest request)
     {
