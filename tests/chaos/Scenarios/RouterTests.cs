@@ -77,7 +77,7 @@ public sealed class RouterTests
     /// <summary>Prompts of many lengths, answered once, so that caches have them.</summary>
     private static async Task<List<int[]>> WarmAsync(ChaosCluster cluster, Random random)
     {
-        var requests = RequestMix.Draw(random, Prompts, leastTokens: 4, mostTokens: 8);
+        var requests = RequestMix.Draw(random, Prompts, leastTokens: 8, mostTokens: 12);
         for (var n = 0; n < requests.Count; n++)
             requests[n] = requests[n] with { PromptTokenIds = RequestMix.Ids(random, random.Next(100, 300)), CacheSalt = null, Group = null, Choice = 0, RequestId = $"warm {n}" };
         var run = await LoadRun.StartAsync(cluster, random, requests.Count, requests: requests);
