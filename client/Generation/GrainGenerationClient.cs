@@ -15,6 +15,9 @@ namespace Granary.Client;
 /// </remarks>
 public sealed class GrainGenerationClient : IGenerationClient
 {
+    /// <summary>The meter that counts streams which went on elsewhere, and how long that took.</summary>
+    public const string MeterName = "Granary.Client";
+
     /// <summary>How long after the deadline the replica may tell of it, before the client does so itself.</summary>
     private static readonly TimeSpan DeadlineGrace = TimeSpan.FromSeconds(1);
 

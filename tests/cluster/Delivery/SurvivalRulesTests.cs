@@ -63,7 +63,7 @@ public sealed class SurvivalRulesTests
         {
             InstrumentPublished = (instrument, listener) =>
             {
-                if (instrument.Meter.Name == SurvivalMetrics.MeterName) listener.EnableMeasurementEvents(instrument);
+                if (instrument.Meter.Name == GrainGenerationClient.MeterName) listener.EnableMeasurementEvents(instrument);
             },
         };
         listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) => Note(instrument.Name, value, tags));
