@@ -52,10 +52,11 @@ public sealed partial class CutTests(ScriptedSilo scripted)
             for (var cut = 0; cut < whole.Count - 1; cut++)
             {
                 var rest = await EventStream.ReadAllAsync(scripted.Http, path, body, whole[cut].Id);
-                AssertSame(whole[(cut + 1)..], rest, whole[cut].Id!);
+                AssertSame([.. whole[(cut + 1)..].Select(Timeless)], [.. rest.Select(Timeless)], whole[cut].Id!);
             }
 
-            AssertSame(whole, await EventStream.ReadAllAsync(scripted.Http, $"/v1/streams/{whole[0].Id!.Split('/')[0]}", null), "the beginning");
+            var again = await EventStream.ReadAllAsync(scripted.Http, $"/v1/streams/{whole[0].Id!.Split('/')[0]}", null);
+            AssertSame([.. whole.Select(Timeless)], [.. again.Select(Timeless)], "the beginning");
             using var nothing = await EventStream.SendAsync(scripted.Http, path, body, whole[^1].Id);
             Assert.Equal(HttpStatusCode.NoContent, nothing.StatusCode);
         }
@@ -143,7 +144,10 @@ public sealed partial class CutTests(ScriptedSilo scripted)
 
     /// <summary>An event as any stream of the same request has it.</summary>
     private static StreamEvent Nameless(StreamEvent entry) =>
-        new(Names().Replace(entry.Id!, "$1X"), entry.Type, Times().Replace(Names().Replace(entry.Data, "$1X"), "$1:0"));
+        Timeless(new(Names().Replace(entry.Id!, "$1X"), entry.Type, Names().Replace(entry.Data, "$1X")));
+
+    /// <summary>A response that is gone on with is completed again, which may be in another second.</summary>
+    private static StreamEvent Timeless(StreamEvent entry) => entry with { Data = Times().Replace(entry.Data, "$1:0") };
 
     [GeneratedRegex("(chatcmpl-|cmpl-|resp_|msg_)[0-9a-f]{32}")]
     private static partial Regex Names();
