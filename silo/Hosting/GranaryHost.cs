@@ -49,6 +49,7 @@ internal static class GranaryHost
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
         ConfigureGrains(builder.Services, silo);
+        builder.Services.AddOptions<RouterOptions>().Bind(section.GetSection("Router"));
         builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival"));
         builder.Services.AddGranaryGeneration(services => services.GetRequiredService<SiloIdentity>().Name);
         builder.Services.AddSingleton<SiloIdentity>();
@@ -86,6 +87,7 @@ internal static class GranaryHost
         {
             session.IdleLifetime = TimeSpan.FromSeconds(granary.Value.Sessions.IdleSeconds);
             session.MaxHistoryTokens = granary.Value.Sessions.MaxHistoryTokens;
+            session.PinLease = TimeSpan.FromSeconds(granary.Value.Sessions.PinSeconds);
             session.MemoryBytes = granary.Value.Sessions.MemoryBytes;
             session.IsStorageMemory = StorageSetup.RedisOf(granary.Value) is null;
         });

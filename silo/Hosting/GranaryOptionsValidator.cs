@@ -55,6 +55,7 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("Responses:MemoryBytes", options.Responses.MemoryBytes, 1 << 16, long.MaxValue);
         Range("Sessions:IdleSeconds", options.Sessions.IdleSeconds, 1, 40 * 86_400);
         Range("Sessions:MaxHistoryTokens", options.Sessions.MaxHistoryTokens, 1, 1 << 24);
+        Range("Sessions:PinSeconds", options.Sessions.PinSeconds, 0, 86_400);
         Range("Sessions:MemoryBytes", options.Sessions.MemoryBytes, 1 << 16, long.MaxValue);
         Range("Storage:TimeoutMilliseconds", options.Storage.TimeoutMilliseconds, 50, 10_000);
         Range("Storage:MaxValueBytes", options.Storage.MaxValueBytes, 1 << 16, 1 << 28);

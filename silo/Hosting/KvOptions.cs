@@ -5,7 +5,7 @@ namespace Granary.Silo.Hosting;
 public sealed class KvOptions
 {
     /// <summary>Bytes of memory for copies, of each replica; touched only as they are used.</summary>
-    /// <value>Default: a tenth of a replica's part of the memory, at most 1 GiB. 0 for none.</value>
+    /// <value>Default: a tenth of a replica's part of the memory, at most 1 GiB and four times the KV cache. 0 for none.</value>
     public long? HostCacheBytes { get; set; }
 
     /// <summary>Bytes of disk for copies that leave the memory, of each replica; taken at start. Needs <see cref="DiskFolder"/>.</summary>

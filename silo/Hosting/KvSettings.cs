@@ -1,4 +1,3 @@
-using Granary.Engine;
 using Granary.Engine.Execution;
 using Granary.Engine.Onnx.Execution;
 
@@ -8,21 +7,27 @@ namespace Granary.Silo.Hosting;
 internal static class KvSettings
 {
     private const long MostByDefault = 1L << 30;
-    private const long LongestCache = 1L << 46;
+    private const long MostCachesByDefault = 4;
+    private const long LargestCache = 1L << 46;
 
     public static IEnumerable<string> Check(GranaryOptions options)
     {
         var kv = options.Kv;
-        if (kv.HostCacheBytes is < 0 or > LongestCache) yield return $"Granary:Kv:HostCacheBytes is {kv.HostCacheBytes}; it must be from 0 to {LongestCache}.";
-        if (kv.DiskCacheBytes is < 0 or > LongestCache) yield return $"Granary:Kv:DiskCacheBytes is {kv.DiskCacheBytes}; it must be from 0 to {LongestCache}.";
+        if (kv.HostCacheBytes is < 0 or > LargestCache) yield return $"Granary:Kv:HostCacheBytes is {kv.HostCacheBytes}; it must be from 0 to {LargestCache}.";
+        if (kv.DiskCacheBytes is < 0 or > LargestCache) yield return $"Granary:Kv:DiskCacheBytes is {kv.DiskCacheBytes}; it must be from 0 to {LargestCache}.";
         if (kv.DiskCacheBytes == 0) yield break;
         if (string.IsNullOrWhiteSpace(kv.DiskFolder)) yield return $"Granary:Kv:DiskFolder is empty; with Granary:Kv:DiskCacheBytes {kv.DiskCacheBytes} it must be a folder.";
         if (kv.HostCacheBytes == 0) yield return $"Granary:Kv:HostCacheBytes is 0; with Granary:Kv:DiskCacheBytes {kv.DiskCacheBytes} it must be above, as blocks go to the disk by way of memory.";
     }
 
+    /// <summary>Memory for copies; of an executor whose blocks cannot be copied, none.</summary>
     /// <param name="memory">Bytes that the silo's replicas share.</param>
-    public static EngineOptions WithTiers(EngineOptions engine, GranaryOptions settings, long memory) =>
-        engine with { HostCacheBytes = settings.Kv.HostCacheBytes ?? Math.Min(MostByDefault, memory / Math.Max(1, settings.Replicas) / 10) };
+    public static long HostCacheBytes(GranaryOptions settings, long memory, IStepExecutor executor)
+    {
+        if (executor.BlockStore is not { } blocks) return 0;
+        var cache = (long)executor.Shape.KvBlockCount * blocks.BlockBytes;
+        return settings.Kv.HostCacheBytes ?? Math.Min(MostByDefault, Math.Min(memory / Math.Max(1, settings.Replicas) / 10, MostCachesByDefault * cache));
+    }
 
     /// <returns>Null where none is wanted, or the executor's blocks cannot be copied.</returns>
     /// <exception cref="ModelSessionException">The folder cannot be written, or the disk has not so much room.</exception>

@@ -37,7 +37,7 @@ internal sealed partial class OnnxReplicaFactory(
         try
         {
             if (KvSettings.AsksInVain(settings, executor)) LogNoTiers(spec.ReplicaId);
-            var tiered = KvSettings.WithTiers(EngineSettings.ToEngine(settings), settings, place.Group.MemoryOfEach);
+            var tiered = EngineSettings.ToEngine(settings) with { HostCacheBytes = KvSettings.HostCacheBytes(settings, place.Group.MemoryOfEach, executor) };
             var engine = InferenceEngine.Start(tiered, executor, time, KvSettings.OpenDisk(settings, executor));
             return new LoadedReplica(engine, imported.Description.EosTokenIds.ToFrozenSet(), DeviceBytes: isDevice ? weights + ModelBytes.OfCache(imported, executor.Shape) : 0);
         }

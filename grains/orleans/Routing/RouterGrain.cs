@@ -31,17 +31,21 @@ internal sealed partial class RouterGrain(
     private static readonly TimeSpan MaxRetryAfter = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan ExpiryPeriod = TimeSpan.FromSeconds(10);
 
-    private readonly RoutingTable _table = new(options.Value.ToSettings(), new SecondsPolicy(options.Value.ToSettings()), time);
     private readonly QuarantineList _quarantine = new(time);
     private readonly CancellationTokenSource _ended = new();
     private List<WatchedLife> _lives = [];
     private IGrainTimer? _expiry;
+
+    private RoutingTable _table = null!; // Made on activation, before anybody asks.
 
     private string Model { get; set; } = "";
 
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
         Model = GrainKeys.ModelOf(this.GetPrimaryKeyString());
+        var settings = options.Value.ToSettings();
+        // Each router draws numbers of its own, and the same ones again.
+        _table = new(settings, RoutingPolicies.Create(options.Value.Policy, settings, new Random((int)this.GetGrainId().GetUniformHashCode())), time);
         _ = WatchModelAsync(_ended.Token);
         await FirstLookAsync();
     }

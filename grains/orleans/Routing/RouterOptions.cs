@@ -1,12 +1,18 @@
 using System.ComponentModel.DataAnnotations;
 using Granary.Routing;
+using Granary.Routing.Policies;
 using Microsoft.Extensions.Options;
 
 namespace Granary.Grains;
 
 /// <summary>What a router believes of requests on their way, and of replicas that have not measured anything yet.</summary>
-public sealed class RouterOptions
+public sealed class RouterOptions : IValidatableObject
 {
+    /// <summary>How replicas are chosen, by name (<see cref="RoutingPolicies.Names"/>).</summary>
+    /// <value>Default <c>seconds</c>, ours; the others are there to be compared with it.</value>
+    [Required]
+    public string Policy { get; set; } = RoutingPolicies.Default;
+
     /// <summary>A booking still counts by itself while no load was asked for later than this after it.</summary>
     /// <value>Default 100 ms: the request's way from the ticket into the replica's own figures.</value>
     [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
@@ -36,6 +42,12 @@ public sealed class RouterOptions
     /// <value>Default 0.02 s.</value>
     [Range(1e-9, 60.0)]
     public double AssumedSecondsPerDecodeStep { get; set; } = 0.02;
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (!RoutingPolicies.Names.Contains(Policy))
+            yield return new($"Policy is '{Policy}'; it must be one of {string.Join(", ", RoutingPolicies.Names)}.", [nameof(Policy)]);
+    }
 
     internal RoutingSettings ToSettings() => new()
     {

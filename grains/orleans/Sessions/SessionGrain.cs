@@ -19,6 +19,7 @@ internal sealed partial class SessionGrain(
 {
     private readonly SessionGrainOptions _options = options.Value;
     private IGrainTimer? _end;
+    private SessionPin _pin = null!; // Set at activation.
 
     private string Key => this.GetPrimaryKeyString();
 
@@ -30,6 +31,7 @@ internal sealed partial class SessionGrain(
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
         RefuseNewer();
+        _pin = new SessionPin(Key, _options.PinLease, grains, time, logger);
         if (stored.RecordExists) Hold();
         return Task.CompletedTask;
     }
@@ -51,6 +53,7 @@ internal sealed partial class SessionGrain(
         // It is in use; the commit writes it.
         State.ExpiresAt = time.GetUtcNow() + _options.IdleLifetime;
         Hold();
+        _pin.Renew(session);
         return new(State.Version, session.Owner, after is null || after == session.LastTurnId);
     }
 
@@ -139,6 +142,7 @@ internal sealed partial class SessionGrain(
     public async Task<bool> CloseAsync(CancellationToken cancellationToken = default)
     {
         var existed = Session is not null;
+        _pin.Release(State.Session?.Owner);
         if (!existed && State.Session is null && stored.RecordExists) return false; // What is remembered of its end stays.
         try
         {
@@ -192,6 +196,7 @@ internal sealed partial class SessionGrain(
             UsedAt = now,
             ForkedFrom = before is null ? turn.ForkedFrom : before.ForkedFrom,
         });
+        _pin.Renew(State.Session!);
     }
 
     private void Put(SessionRecord session)
@@ -276,6 +281,8 @@ internal sealed partial class SessionGrain(
         HistoryTokens = State.Session.TokenIds.Length,
         LastTurnId = State.Session.LastTurnId,
         Owner = State.Session.Owner,
+        PinnedTokens = _pin.Held.Tokens,
+        PinnedUntil = _pin.Held.Until,
         CreatedAt = State.Session.CreatedAt,
         UsedAt = State.Session.UsedAt,
         ExpiresAt = State.ExpiresAt,

@@ -108,6 +108,10 @@ internal sealed class ScriptedReplica : IReplicaGrain
 
     public Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default) => Embed(cancellationToken);
 
+    public Task<int> PinAsync(KvPin pin, long epoch) => throw new NotSupportedException();
+
+    public Task UnpinAsync(string owner, long epoch) => throw new NotSupportedException();
+
     public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => Task.FromResult(Load());
 
     public Task<ReplicaNews> WatchAsync(long epoch, long nextEvent, CancellationToken cancellationToken = default) => throw new NotSupportedException();

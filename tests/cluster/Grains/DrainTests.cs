@@ -7,6 +7,7 @@ using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 using Granary.Grains;
 using Granary.Tests.Cluster.Sharding;
+using Granary.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Orleans;
@@ -66,14 +67,23 @@ public sealed class DrainTests : IAsyncLifetime
         await Assert.ThrowsAsync<ReplicaSaturatedException>(async () => await readers[0].SubmitAsync(life, GrainsFixture.Request(Model, [1]), CancellationToken.None));
         Assert.True(host.IsDraining);
         Assert.False(stopping.IsCompleted);
+        foreach (var (stream, i) in streams.Select((stream, i) => (stream, i)))
+        {
+            StreamNews news;
+            while ((news = await stream.NextAsync().AsTask().WaitAsync(GrainsFixture.Patience)) == StreamNews.Token) ids[i].Add(stream.Current.TokenId);
+            Assert.Equal(StreamNews.Draining, news); // Each hears of it, though there is no step.
+        }
+
         executor.Release();
 
         await Task.WhenAll(streams.Select(async (stream, i) =>
         {
-            for (var news = await stream.NextAsync(); news != StreamNews.Ended; news = await stream.NextAsync())
+            while (await stream.NextAsync() is not StreamNews.Ended and var news)
             {
                 if (news == StreamNews.Token) ids[i].Add(stream.Current.TokenId);
             }
+
+            Assert.Null(stream.Loss);
         })).WaitAsync(GrainsFixture.Patience);
         await stopping.WaitAsync(GrainsFixture.Patience);
 
@@ -153,7 +163,8 @@ public sealed class DrainTests : IAsyncLifetime
         while (!(await replica.GetLoadAsync()).IsDraining) next = (await replica.WatchAsync(life.Epoch, next).WaitAsync(GrainsFixture.Patience)).Kv.Next;
     }
 
-    private static ReplicaConnections Connections(IGrainFactory grains) => new(grains, TimeProvider.System);
+    /// <summary>For them no time passes: a replica that a test holds is not lost.</summary>
+    private static ReplicaConnections Connections(IGrainFactory grains) => new(grains, new ManualTime());
 
     private IGrainFactory Of(int silo) => _cluster.Silos[silo].ServiceProvider.GetRequiredService<IGrainFactory>();
 

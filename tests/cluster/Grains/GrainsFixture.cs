@@ -71,7 +71,7 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal IModelGrain Model(string name) => Grains.GetGrain<IModelGrain>(name);
 
-    internal IRouterGrain Router(string name) => Grains.GetGrain<IRouterGrain>(name);
+    internal IRouterGrain Router(string name) => Grains.GetGrain<IRouterGrain>(GrainKeys.Router(null, name));
 
     internal IReplicaGrain Replica(string name, int index = 0) => Grains.GetGrain<IReplicaGrain>(ReplicaId(name, index));
 

@@ -108,6 +108,8 @@ internal sealed class ScriptedModelGrain(string name) : IModelGrain
 
     public Task<ModelTextFiles> GetTextFilesAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
+    public Task ReportDrainingAsync(ReplicaLife life, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
     public Task ReportEndedAsync(ReplicaLife life, string reason, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
     private void Changed()
@@ -153,6 +155,10 @@ internal sealed class ScriptedWatch : IReplicaGrain
     public Task CancelAsync(Guid reader, long slot) => throw new NotSupportedException();
 
     public Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
+    public Task<int> PinAsync(KvPin pin, long epoch) => throw new NotSupportedException();
+
+    public Task UnpinAsync(string owner, long epoch) => throw new NotSupportedException();
 
     public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 }

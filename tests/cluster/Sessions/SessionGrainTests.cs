@@ -142,6 +142,20 @@ public sealed class SessionGrainTests
         Assert.Equal(1, (await session.GetAsync())!.Turns);
     }
 
+    /// <summary>The replica that computed it is gone, and with it what it would have pinned.</summary>
+    [Fact]
+    public async Task CommitTurn_OwnerIsGone_IsTakenAndPinsNothing()
+    {
+        await using var cluster = await StartAsync(options => options.PinLease = TimeSpan.FromMinutes(1));
+        var session = cluster.Session();
+
+        await session.CommitTurnAsync(Turn("a", fence: (await session.BeginTurnAsync()).Fence));
+        var told = await session.CommitTurnAsync(Turn("b", fence: (await session.BeginTurnAsync()).Fence));
+
+        Assert.Equal((2, Owner, 0, null), (told.Turns, told.Owner!.Value, told.PinnedTokens, told.PinnedUntil));
+        Assert.True(await session.CloseAsync());
+    }
+
     [Fact]
     public async Task Expired_IsNotThere_AndLeavesNothing()
     {

@@ -103,7 +103,8 @@ public sealed class SessionTests(SiloFixture fixture)
         Assert.StartsWith("sess_", (string?)second["id"]);
         Assert.Equal(2, (int)(await _http.SessionAsync(named))["turns"]!);
         Assert.Equal(1, (int)(await _http.SessionAsync((string)second["id"]!))["turns"]!);
-        Assert.True(JsonNode.DeepEquals(before, await _http.SessionAsync(id)));
+        var after = await _http.SessionAsync(id);
+        Assert.All((string[])["turns", "history_tokens", "last_turn_id", "version"], name => Assert.True(JsonNode.DeepEquals(before[name], after[name]), name));
     }
 
     [Fact]

@@ -9,7 +9,7 @@ internal sealed class DiskWorker : IDisposable
     /// <value>32 blocks: megabytes, and enough for a disk to be busy while the engine runs a step.</value>
     private const int Buffers = 32;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     private readonly IKvSlots _file;
     private readonly int _blockBytes;
