@@ -16,7 +16,7 @@ internal sealed class GranaryClientOptionsValidator : IValidateOptions<GranaryCl
 
     public ValidateOptionsResult Validate(string? name, GranaryClientOptions options)
     {
-        var failures = Find(options).ToList();
+        var failures = Find(options).Concat(SurvivalOptionsValidator.Find(options.Survival)).ToList();
         return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
     }
 

@@ -37,7 +37,7 @@ public static class GranaryClientExtensions
     public static IServiceCollection AddGranaryGeneration(this IServiceCollection services, Func<IServiceProvider, string>? silo = null)
     {
         services.TryAddSingleton(TimeProvider.System);
-        services.AddOptions<SurvivalOptions>().ValidateOnStart();
+        services.AddOptions<SurvivalOptions>();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SurvivalOptions>, SurvivalOptionsValidator>());
         // By hand, so that a host that checks its services at start does not ask for grains where the client speaks HTTP.
         services.TryAddSingleton<IGenerationClient>(provider => new GrainGenerationClient(

@@ -169,7 +169,7 @@ public sealed record EngineLoad
     /// <summary>Seconds that <see cref="PendingPrefillTokens"/> will take at these speeds, each at its own context.</summary>
     public double PendingPrefillSeconds { get; init; }
 
-    /// <summary>The longest of the recent steps, from its beginning to its end; 0 before the first.</summary>
+    /// <summary>How long a step may well take: the longest of the recent ones, from its beginning to its end, or what those in flight should take by their tokens; 0 before the first.</summary>
     public double LongestStepSeconds { get; init; }
 
     /// <summary>How long the oldest step in flight has been running when this was read; 0 where none is.</summary>

@@ -197,6 +197,7 @@ public sealed class InferenceEngine : IInferenceEngine
             step.BehindPrompts = false;
             foreach (var ahead in _inFlight) step.BehindPrompts |= StepTimes.HasPrompts(ahead.Plan);
             step.Began = _time.GetTimestamp();
+            step.ExpectedSeconds = _stepTimes.Expect(step.Plan);
             _inFlight.Enqueue(step);
             PublishLoad();
             _executor.Begin(step.Plan);
@@ -327,7 +328,9 @@ public sealed class InferenceEngine : IInferenceEngine
         var left = _scheduler.TakeNoLongerQueued();
         if (left > 0) Interlocked.Add(ref _queued, -left);
         long? oldest = _inFlight.TryPeek(out var step) ? step.Began : null;
-        lock (_loadGate) _load = LoadValues.Of(_scheduler, _tierCounters, _stepTimes, _steps, oldest);
+        var expected = 0.0; // They end one after another.
+        foreach (var ahead in _inFlight) expected += ahead.ExpectedSeconds;
+        lock (_loadGate) _load = LoadValues.Of(_scheduler, _tierCounters, _stepTimes, _steps, oldest, expected);
     }
 
     /// <summary>The sequences that may be the cause of a failure: those of the step that was ending, or of all in flight where it may be any of them.</summary>

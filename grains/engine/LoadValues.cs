@@ -47,7 +47,7 @@ internal readonly record struct LoadValues
     /// <summary>When the oldest step in flight began; null where none is.</summary>
     public long? OldestStepBegan { get; private init; }
 
-    public static LoadValues Of(Scheduler scheduler, TierCounters tiers, StepTimes times, long steps, long? oldestStepBegan) => new()
+    public static LoadValues Of(Scheduler scheduler, TierCounters tiers, StepTimes times, long steps, long? oldestStepBegan, double expectedSeconds) => new()
     {
         Running = scheduler.RunningCount,
         Waiting = scheduler.WaitingCount,
@@ -68,7 +68,7 @@ internal readonly record struct LoadValues
         SecondsPerPrefillContext = times.SecondsPerPrefillContext,
         PendingPrefillSeconds = scheduler.PendingPromptTokens * times.SecondsPerPrefillToken
             + scheduler.PendingPromptContext * times.SecondsPerPrefillContext,
-        LongestStepSeconds = times.LongestStepSeconds,
+        LongestStepSeconds = Math.Max(times.LongestStepSeconds, expectedSeconds),
         OldestStepBegan = oldestStepBegan,
     };
 

@@ -50,7 +50,7 @@ internal static class GranaryHost
         builder.Services.AddGranaryGrains();
         ConfigureGrains(builder.Services, silo);
         builder.Services.AddOptions<RouterOptions>().Bind(section.GetSection("Router"));
-        builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival"));
+        builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival")).ValidateOnStart();
         builder.Services.AddGranaryGeneration(services => services.GetRequiredService<SiloIdentity>().Name);
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();

@@ -84,7 +84,10 @@ public sealed class GrainsFixture : IAsyncLifetime
     internal async IAsyncEnumerable<TokenChunk> GenerateAsync(string name, int index, GenerateRequest request, long epoch)
     {
         await using var stream = await Connections.SubmitAsync(new ReplicaLife(ReplicaId(name, index), epoch), request, CancellationToken.None);
-        while (await stream.NextAsync() == StreamNews.Token) yield return stream.Current;
+        while (await stream.NextAsync() is var news and not StreamNews.Ended)
+        {
+            if (news == StreamNews.Token) yield return stream.Current; // A life that drains goes on.
+        }
     }
 
     /// <summary>Asks again until the answer is the one awaited; every question is a call to a grain, so others get their turns.</summary>

@@ -32,7 +32,8 @@ public sealed class StreamTests
         Assert.Equal(2, journal!.Takeover);
         Assert.Equal([5, 6, 8], journal.Choices[0].TokenIds);
         Assert.Equal(FinishReason.Stop, journal.Choices[0].FinishReason);
-        Assert.Equal((1, [7]), (journal.Choices[1].Choice, journal.Choices[1].TokenIds));
+        Assert.Equal(1, journal.Choices[1].Choice);
+        Assert.Equal([7], journal.Choices[1].TokenIds);
         Assert.Equal([9, 9], journal.Head.Body);
     }
 
