@@ -46,7 +46,6 @@ public sealed class SurvivalTests(ITestOutputHelper output)
                 }
 
                 await run.FinishAsync(withBookings: harm == Harm.Crash);
-                if (harm == Harm.Crash && run.Records.MaxBy(r => r.LongestGap) is { } slow && slow.LongestGap > TimeSpan.FromSeconds(slow.Caller == "outside" ? 1.5 : 1)) output.WriteLine($"SLOW seed {seed} {harm} Silo_{victim} {slow.Request.RequestId} {slow.Caller} {slow.LongestGap} {cluster.Log.Write()}");
                 foreach (var record in run.Records) (harm != Harm.Crash ? others : record.Caller == "outside" ? outside : gateways).Add(record.LongestGap);
             }
         });
@@ -54,7 +53,7 @@ public sealed class SurvivalTests(ITestOutputHelper output)
         Report("kill, by gateways", gateways);
         Report("kill, by the client outside", outside);
         Report("freeze, cut", others);
-        Assert.True(Share(gateways, 0.99) < TimeSpan.FromSeconds(1), $"After a kill the longest gap between tokens is {Share(gateways, 0.99)} at p99.");
+        Assert.All(new[] { gateways, outside }, gaps => Assert.InRange(Share(gaps, 0.99), TimeSpan.Zero, TimeSpan.FromSeconds(1)));
     }
 
     private static void Begin(ChaosCluster cluster, Harm harm, int victim)
