@@ -71,6 +71,8 @@ internal sealed partial class RouterGrain(
         metrics.Decided(Model, time.GetElapsedTime(began));
         if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken) && !_table.IsFull)
             obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
+        if (ticket is null && _lives.Count == 0 && await RecoverAsync(cancellationToken) && !_table.IsFull)
+            obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
         return ticket ?? throw Refuse(request, obstacle);
     }
 

@@ -97,9 +97,21 @@ internal sealed partial class ChaosCluster
 #else
     private static bool IsGone(ChaosSilo silo) => silo.IsGone;
 
-    public void LoseRouters()
-    {
-    }
+    public void Crash(int number) => throw NotHere();
+
+    public void Freeze(int number) => throw NotHere();
+
+    public void Thaw(int number) => throw NotHere();
+
+    public void CutOff(int number) => throw NotHere();
+
+    public void Reconnect(int number) => throw NotHere();
+
+    public void LoseRouters() => throw NotHere();
+
+    public int FindRouter(string? silo) => throw NotHere();
+
+    private static NotSupportedException NotHere() => new("Only the simulated cluster has this fault.");
 
     private void EndFaults()
     {
@@ -113,11 +125,4 @@ internal sealed partial class ChaosCluster
     {
     }
 #endif
-
-    /// <summary>The host is ended without mercy: what runs in it fails, and is told so.</summary>
-    public async Task KillAsync(int number)
-    {
-        await _silos[number].Handle.StopSiloAsync(stopGracefully: false);
-        _silos[number].IsGone = true;
-    }
 }

@@ -25,9 +25,26 @@ internal sealed class ChaosModels(ChaosOptions options, Func<string, ProcessTime
 
     public IReplicaFactory Factory => new ReplicaFactory(this);
 
-    public Task<ModelCard?> FindCardAsync(string model, CancellationToken cancellationToken) => Task.FromResult<ModelCard?>(null);
+    public Task<ModelCard?> FindCardAsync(string model, CancellationToken cancellationToken) => Task.FromResult(options.SpeaksText
+        ? new ModelCard
+        {
+            Name = model,
+            Fingerprint = model,
+            ContextLength = options.Device.ContextLength,
+            VocabularySize = options.Device.VocabularySize,
+            HiddenSize = options.Device.HiddenSize,
+            Created = DateTimeOffset.UnixEpoch,
+        }
+        : null);
 
-    public Task<ModelTextFiles?> FindTextFilesAsync(string model, CancellationToken cancellationToken) => Task.FromResult<ModelTextFiles?>(null);
+    public async Task<ModelTextFiles?> FindTextFilesAsync(string model, CancellationToken cancellationToken)
+    {
+        if (!options.SpeaksText) return null;
+        var files = new Dictionary<string, byte[]>();
+        foreach (var name in new[] { "tokenizer.json", "tokenizer_config.json" })
+            files[name] = await File.ReadAllBytesAsync(Path.Combine(EmbeddedModel.Folder, name), cancellationToken);
+        return new ModelTextFiles(model, files);
+    }
 
     public Task<ModelShape?> FindShapeAsync(string model, CancellationToken cancellationToken) => Task.FromResult<ModelShape?>(null);
 

@@ -26,6 +26,9 @@ internal sealed record ChaosOptions
     /// <summary>With <see cref="Open"/>: a device that computes the same, for what answers have to be.</summary>
     public Func<IStepExecutor>? Alone { get; init; }
 
+    /// <summary>The model has the embedded one's tokenizer: the SDK can speak to it in text. Its vocabulary has to be as large.</summary>
+    public bool SpeaksText { get; init; }
+
     public EngineOptions Engine { get; init; } = new();
 
     /// <summary>What else a silo, by its name, is told.</summary>

@@ -4,7 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Granary.Tests.Chaos;
 
-/// <summary>Nothing may be left when all callers have their answers: sequences, KV blocks, readers, bookings.</summary>
+/// <summary>Nothing may be left when all callers have their answers: sequences, KV blocks, bookings.</summary>
 internal static class Leaks
 {
     /// <summary>Longer than a silent reader's lease, after which its sequences go.</summary>

@@ -1,3 +1,6 @@
+using Granary.Grains;
+using Microsoft.Extensions.DependencyInjection;
+
 namespace Granary.Tests.Chaos;
 
 #if SIMULATED
@@ -5,6 +8,8 @@ namespace Granary.Tests.Chaos;
 [Trait("Category", Chaos.Category)]
 public sealed class NetworkTests
 {
+    private static readonly TimeSpan Lease = TimeSpan.FromSeconds(40);
+
     /// <summary>14: any way between two members, the client included, is cut for a while, one direction only or both: nobody hears anything twice, and nobody misses anything.</summary>
     [SimulatedFact]
     public Task AnyWay_CutForAWhile_EveryAnswerIsExact() => SeedLanes.RunAsync(Chaos.Seeds(60), new(), (cluster, seed) =>
@@ -52,19 +57,22 @@ public sealed class NetworkTests
 
     /// <summary>14: what a router has booked and never heard of again ends by its lease.</summary>
     [SimulatedFact]
-    public Task Booking_WhoseReturnIsLost_EndsByItsLease() => Scenario.RunAsync("the client cannot reach the silo of its router for 7 s", async (cluster, random) =>
-    {
-        var run = await LoadRun.StartAsync(cluster, random, sequences: 16, gateways: [-1]);
-        await cluster.DelayAsync(TimeSpan.FromSeconds(0.4));
-        var router = cluster.FindRouter(null);
-        cluster.CutWay(-1, router);
-        await cluster.DelayAsync(TimeSpan.FromSeconds(7));
-        await run.Completed;
-        run.RequireExact();
-        await cluster.HealAsync();
-        await cluster.DelayAsync(new Granary.Grains.RouterOptions().BookingLease);
-        await Leaks.RequireNoneAsync(cluster);
-    });
+    public Task Booking_WhoseReturnIsLost_EndsByItsLease() => Scenario.RunAsync(
+        "the client cannot reach the silo of its router for 7 s",
+        async (cluster, random) =>
+        {
+            var run = await LoadRun.StartAsync(cluster, random, sequences: 16, gateways: [-1]);
+            await cluster.DelayAsync(TimeSpan.FromSeconds(0.4));
+            var router = cluster.FindRouter(null);
+            cluster.CutWay(-1, router);
+            await cluster.DelayAsync(TimeSpan.FromSeconds(7));
+            await run.Completed;
+            run.RequireExact();
+            await cluster.HealAsync();
+            await cluster.DelayAsync(Lease);
+            await Leaks.RequireNoneAsync(cluster);
+        },
+        new() { Configure = (_, services) => services.Configure<RouterOptions>(router => router.BookingLease = Lease) });
 
     /// <summary>13: grain storage fails, is slow and forgets while streams run: they need none.</summary>
     [SimulatedFact]
