@@ -10,6 +10,9 @@ public sealed class GranaryClientOptions
     /// <value>Default null: over grains, without HTTP.</value>
     public Uri? Endpoint { get; set; }
 
+    /// <summary>Further gateways of the same cluster, at most 100; the next is asked where one gives no answer. One address before all of them needs none.</summary>
+    public IList<Uri> OtherEndpoints { get; private set; } = [];
+
     /// <summary>Sent to the gateway as <c>Authorization: Bearer</c>; 1 to 4096 visible ASCII characters.</summary>
     /// <value>Default null: none.</value>
     public string? ApiKey { get; set; }
@@ -31,8 +34,17 @@ public sealed class GranaryClientOptions
     /// <value>Default 250 ms.</value>
     public TimeSpan RetryBaseDelay { get; set; } = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>How often in a row a stream that broke is asked for anew, behind what came of it, 0 to 100; after every token it counts from 0 again.</summary>
+    /// <value>Default 8: with the pauses of <see cref="RetryBaseDelay"/> about a minute. 0 tells of a broken stream at once.</value>
+    public int MaxResumes { get; set; } = 8;
+
     /// <summary>How streams over grains outlive the replicas that they read from. Over HTTP that is the gateway's affair.</summary>
     public SurvivalOptions Survival { get; } = new();
 
-    internal GranaryClientOptions Copy() => (GranaryClientOptions)MemberwiseClone();
+    internal GranaryClientOptions Copy()
+    {
+        var copy = (GranaryClientOptions)MemberwiseClone();
+        copy.OtherEndpoints = [.. OtherEndpoints];
+        return copy;
+    }
 }

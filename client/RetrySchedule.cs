@@ -10,10 +10,11 @@ internal sealed class RetrySchedule(GranaryClientOptions options, TimeProvider t
     /// <param name="failed">Attempts so far, at least 1.</param>
     /// <param name="retryAfter">What the cluster asked for.</param>
     /// <param name="deadline">When the request must have been answered.</param>
+    /// <param name="most">How many may fail; null for <see cref="GranaryClientOptions.MaxRetries"/>.</param>
     /// <returns>False, at once, where no attempt is left or the pause would outlast the deadline.</returns>
-    public async Task<bool> WaitAsync(int failed, TimeSpan? retryAfter, DateTimeOffset deadline, CancellationToken cancellationToken)
+    public async Task<bool> WaitAsync(int failed, TimeSpan? retryAfter, DateTimeOffset deadline, CancellationToken cancellationToken, int? most = null)
     {
-        if (failed > options.MaxRetries) return false;
+        if (failed > (most ?? options.MaxRetries)) return false;
         var pause = PauseAfter(failed, retryAfter);
         if (pause >= deadline - time.GetUtcNow()) return false;
         await Task.Delay(pause, time, cancellationToken);

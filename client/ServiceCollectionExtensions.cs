@@ -32,17 +32,19 @@ public static class GranaryClientExtensions
         return services;
     }
 
-    /// <summary>Adds <see cref="IGenerationClient"/> alone, over grains and in token ids: for whoever makes text by itself.</summary>
+    /// <summary>Adds <see cref="IGenerationClient"/> and <see cref="SessionRecorder"/> alone, over grains and in token ids: for whoever makes text by itself.</summary>
     /// <param name="silo">Names the silo that this host's gateway is part of, whose own routers it asks; null outside of silos.</param>
     public static IServiceCollection AddGranaryGeneration(this IServiceCollection services, Func<IServiceProvider, string>? silo = null)
     {
         services.TryAddSingleton(TimeProvider.System);
-        services.AddOptions<SurvivalOptions>().ValidateOnStart();
+        services.AddOptions<SurvivalOptions>();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SurvivalOptions>, SurvivalOptionsValidator>());
         // By hand, so that a host that checks its services at start does not ask for grains where the client speaks HTTP.
         services.TryAddSingleton<IGenerationClient>(provider => new GrainGenerationClient(
             GrainsOf(provider), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<GrainGenerationClient>>(),
             provider.GetRequiredService<IOptions<SurvivalOptions>>().Value, silo?.Invoke(provider), provider.GetService<IMeterFactory>()));
+        services.TryAddSingleton(provider => new SessionRecorder(
+            GrainsOf(provider), provider.GetRequiredService<TimeProvider>(), provider.GetService<IMeterFactory>(), provider.GetRequiredService<ILogger<SessionRecorder>>()));
         return services;
     }
 
@@ -51,7 +53,8 @@ public static class GranaryClientExtensions
         var options = provider.GetRequiredService<IOptions<GranaryClientOptions>>().Value.Copy();
         var time = provider.GetRequiredService<TimeProvider>();
         if (options.Endpoint is null)
-            return new TracedGranaryClient(new GrainGranaryClient(GrainsOf(provider), provider.GetRequiredService<IGenerationClient>(), options, time, new Random()), null);
+            return new TracedGranaryClient(new GrainGranaryClient(
+                GrainsOf(provider), provider.GetRequiredService<IGenerationClient>(), provider.GetRequiredService<SessionRecorder>(), options, time, new Random()), null);
         var http = provider.GetRequiredService<IHttpClientFactory>();
         return new TracedGranaryClient(
             new HttpGranaryClient(() => http.CreateClient(GranaryClientOptions.HttpClientName), options, time, new Random()), options.Endpoint);

@@ -38,6 +38,10 @@ public readonly record struct TokenChunk
     /// <summary>On a sequence's first chunk, when they were asked for: one entry for each prompt token but the first, which nothing precedes.</summary>
     [Id(6)]
     public TokenLogprobs[]? PromptLogprobs { get; init; }
+
+    /// <summary>The replica that made it, in the life of <see cref="Epoch"/>; null where nobody says.</summary>
+    [Id(7)]
+    public string? ReplicaId { get; init; }
 }
 
 /// <summary>Natural logarithms of probabilities, from the logits after bias and penalties and before temperature and filters.</summary>

@@ -49,7 +49,7 @@ internal static class ChatOptionsMapping
         FrequencyPenalty = settings.FrequencyPenalty ?? options.FrequencyPenalty,
         Seed = settings.Seed ?? options.Seed,
         Stops = settings.Stops.Count > 0 ? settings.Stops : [.. options.StopSequences ?? []],
-        SessionId = settings.SessionId ?? options.ConversationId,
+        SessionId = settings.SessionId ?? extra.GetText("session_id"),
         MinP = settings.MinP ?? extra.Get<float>("min_p"),
         MinTokens = settings.MinTokens ?? extra.Get<int>("min_tokens"),
         RepetitionPenalty = settings.RepetitionPenalty ?? extra.Get<float>("repetition_penalty"),
@@ -64,6 +64,8 @@ internal static class ChatOptionsMapping
             throw new NotSupportedException($"ChatOptions.ResponseFormat is {options.ResponseFormat.GetType().Name}; only text is supported.");
         if (options.ToolMode is not (null or AutoChatToolMode or NoneChatToolMode))
             throw new NotSupportedException($"ChatOptions.ToolMode is {options.ToolMode.GetType().Name}; a model cannot be made to call a tool, only Auto and None are supported.");
+        if (options.ConversationId is not null)
+            throw new NotSupportedException("ChatOptions.ConversationId is set; no messages are kept for you. Send all of them, with an id of your own as the additional property session_id.");
         if (options.ContinuationToken is not null)
             throw new NotSupportedException("ChatOptions.ContinuationToken is set; responses do not run in the background.");
     }

@@ -15,6 +15,9 @@ namespace Granary.Client;
 /// </remarks>
 public sealed class GrainGenerationClient : IGenerationClient
 {
+    /// <summary>The meter that counts streams which went on elsewhere, and how long that took.</summary>
+    public const string MeterName = "Granary.Client";
+
     /// <summary>How long after the deadline the replica may tell of it, before the client does so itself.</summary>
     private static readonly TimeSpan DeadlineGrace = TimeSpan.FromSeconds(1);
 
@@ -25,6 +28,7 @@ public sealed class GrainGenerationClient : IGenerationClient
     private readonly RetryPauses _pauses;
     private readonly TicketOffice _tickets;
     private readonly ReplicaConnections _connections;
+    private readonly LifeProbe _probe;
     private readonly SurvivalMetrics _metrics;
 
     /// <param name="options">Null for the defaults.</param>
@@ -41,6 +45,7 @@ public sealed class GrainGenerationClient : IGenerationClient
         _pauses = new(random ?? new());
         _tickets = new(grains, silo, _options, _pauses, time, logger);
         _connections = new(grains, time, _options);
+        _probe = new(_options, time);
         _metrics = new(meters);
     }
 
@@ -108,15 +113,21 @@ public sealed class GrainGenerationClient : IGenerationClient
         async Task<EmbedResult?> AskAsync(Booking booking)
         {
             var life = booking.Ticket.Replica;
+            var replica = _grains.GetGrain<IReplicaGrain>(life.ReplicaId);
+            using var leaving = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token);
             EmbedResult? result;
             try
             {
-                result = await _grains.GetGrain<IReplicaGrain>(life.ReplicaId).EmbedAsync(request, life.Epoch, deadline.Token);
+                result = await _probe.WaitAsync(replica, life, replica.EmbedAsync(request, life.Epoch, leaving.Token), deadline.Token);
                 booking.CachedTokens = result.CachedTokens;
             }
             catch (TimeoutException) when (request.Deadline - DeadlineGrace <= _time.GetUtcNow())
             {
                 result = null; // The replica's clock says so; a call that Orleans gave up is not so near.
+            }
+            finally
+            {
+                await leaving.CancelAsync(); // A life that is lost may go on with it.
             }
 
             await booking.DisposeAsync();

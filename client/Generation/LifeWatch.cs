@@ -47,17 +47,6 @@ internal sealed class LifeWatch(SurvivalOptions options, TimeProvider time)
         }
     }
 
-    /// <summary>How long steps may stand still.</summary>
-    public TimeSpan StallLimit
-    {
-        get
-        {
-            if (!(_stepSeconds > 0)) return options.WarmUpLimit;
-            var own = TimeSpan.FromSeconds(Math.Min(options.StallSteps * _stepSeconds, 3600));
-            return own > options.StallLimit ? own : options.StallLimit;
-        }
-    }
-
     /// <summary>The first sequence was admitted.</summary>
     /// <returns>When to look for the first time.</returns>
     public TimeSpan Begin()
@@ -96,11 +85,11 @@ internal sealed class LifeWatch(SurvivalOptions options, TimeProvider time)
         return time.GetElapsedTime(_heard) >= SilenceLimit ? null : NextTick();
     }
 
-    /// <summary>Whether steps stand still beyond <see cref="StallLimit"/>, as far as somebody has waited for them all the while.</summary>
+    /// <summary>Whether steps stand still beyond <see cref="SurvivalOptions.StallLimitOf"/>, as far as somebody has waited for them all the while.</summary>
     /// <param name="waitsSince">Timestamp since which a sequence could have been computed.</param>
     /// <param name="patience">How many times the limit.</param>
     public bool IsStalled(long waitsSince, int patience) =>
-        _sameSteps >= LeastSameSteps && time.GetElapsedTime(Math.Max(_advanced, waitsSince)) > patience * StallLimit;
+        _sameSteps >= LeastSameSteps && time.GetElapsedTime(Math.Max(_advanced, waitsSince)) > patience * options.StallLimitOf(_stepSeconds);
 
     /// <summary>Begins all clocks anew.</summary>
     private void Forgive()

@@ -5,8 +5,6 @@ namespace Granary.Client;
 /// <summary>How often streams went on in another life, why, and how long their readers waited for it.</summary>
 internal sealed class SurvivalMetrics
 {
-    public const string MeterName = "Granary.Client";
-
     private static readonly double[] PauseBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
     private readonly Counter<long> _continuations;
@@ -15,7 +13,7 @@ internal sealed class SurvivalMetrics
     /// <param name="meters">Null for a meter of its own, which every listener of the process hears.</param>
     public SurvivalMetrics(IMeterFactory? meters)
     {
-        var meter = meters?.Create(MeterName) ?? new Meter(MeterName);
+        var meter = meters?.Create(GrainGenerationClient.MeterName) ?? new Meter(GrainGenerationClient.MeterName);
         _continuations = meter.CreateCounter<long>("granary.stream.continuations", null, "Streams that went on in another life of a replica.");
         _pause = meter.CreateHistogram(
             "granary.stream.continuation.pause", "s", "From the loss of a life to the next one's admission of the request.",

@@ -31,6 +31,15 @@ public sealed class SurvivalOptions
     /// <value>Default 3 s: such calls wait for nothing, but may stand behind a pause of a garbage collector.</value>
     public TimeSpan AnswerLimit { get; set; } = TimeSpan.FromSeconds(3);
 
+    /// <summary>How long the steps of a life may stand still.</summary>
+    /// <param name="stepSeconds">Its longest step of late; 0 before the first.</param>
+    internal TimeSpan StallLimitOf(double stepSeconds)
+    {
+        if (!(stepSeconds > 0)) return WarmUpLimit;
+        var own = TimeSpan.FromSeconds(Math.Min(StallSteps * stepSeconds, 3600));
+        return own > StallLimit ? own : StallLimit;
+    }
+
     internal void CopyTo(SurvivalOptions other)
     {
         (other.MaxLives, other.MaxWait, other.AnswerLimit) = (MaxLives, MaxWait, AnswerLimit);

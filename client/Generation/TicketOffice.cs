@@ -9,6 +9,7 @@ using Orleans.Runtime;
 namespace Granary.Client;
 
 /// <summary>Gets tickets from a model's routers: the one of this silo where there is one, and the shared one where that does not answer.</summary>
+/// <remarks>Outside of silos the shared one comes first. It may be lost with its silo, and the membership takes a second to find that; until then a router of a silo that tickets led to helps out.</remarks>
 /// <param name="silo">The silo that this process' gateway is part of; null outside of silos.</param>
 internal sealed partial class TicketOffice(
     IGrainFactory grains, string? silo, SurvivalOptions options, RetryPauses pauses, TimeProvider time, ILogger logger)
@@ -16,8 +17,12 @@ internal sealed partial class TicketOffice(
     /// <summary>For how long a router that does not answer is asked: by then one whose silo died lives elsewhere.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
+    /// <summary>Silos that are remembered: one of them may be the one that was lost.</summary>
+    private const int MostSilos = 4;
+
     private static readonly TimeSpan RetryAfterSilence = TimeSpan.FromSeconds(1);
 
+    private volatile string[] _silos = []; // Used outside of silos only; a lost update costs nothing.
     private readonly ConcurrentDictionary<string, int> _blockTokens = new(); // Of models that gave a ticket: few.
 
     /// <summary>Tokens of a block of the model's replicas, as its last ticket told.</summary>
@@ -30,11 +35,13 @@ internal sealed partial class TicketOffice(
         for (var failures = 1; ; failures++)
         {
             Exception silence = null!; // There is at least one router.
-            foreach (var router in RoutersOf(model))
+            var routers = RoutersOf(model, route);
+            foreach (var router in routers)
             {
                 try
                 {
-                    return await AskAsync(router, model, route, cancellationToken);
+                    // Where there is another to ask, this one is not waited for as long.
+                    return await AskAsync(router, model, route, router == routers[^1] ? options.AnswerLimit : options.SilenceLimit, cancellationToken);
                 }
                 catch (Exception exception) when (IsSilence(exception, cancellationToken))
                 {
@@ -55,7 +62,7 @@ internal sealed partial class TicketOffice(
     {
         try
         {
-            return await AskAsync(RoutersOf(model)[0], model, route, cancellationToken);
+            return await AskAsync(RoutersOf(model, route)[0], model, route, options.AnswerLimit, cancellationToken);
         }
         catch (Exception exception) when (exception is GranaryException || IsSilence(exception, cancellationToken))
         {
@@ -66,7 +73,7 @@ internal sealed partial class TicketOffice(
     /// <summary>Tells the model's routers that a request ended replicas. One that does not answer is not waited for: the next to hear of it tells the others.</summary>
     public async Task QuarantineAsync(string model, ulong fingerprint, string reason)
     {
-        foreach (var router in RoutersOf(model))
+        foreach (var router in RoutersOf(model, null))
         {
             var told = router.QuarantineAsync(fingerprint, reason).WaitAsync(options.AnswerLimit, time);
             await told.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -75,13 +82,14 @@ internal sealed partial class TicketOffice(
         }
     }
 
-    private async Task<Booking> AskAsync(IRouterGrain router, string model, RouteRequest route, CancellationToken cancellationToken)
+    private async Task<Booking> AskAsync(IRouterGrain router, string model, RouteRequest route, TimeSpan limit, CancellationToken cancellationToken)
     {
         var asked = router.RouteAsync(route, cancellationToken);
         try
         {
-            var ticket = await asked.WaitAsync(options.AnswerLimit, time, cancellationToken);
+            var ticket = await asked.WaitAsync(limit, time, cancellationToken);
             _blockTokens[model] = ticket.BlockTokens;
+            Remember(GrainKeys.SiloOf(ticket.Replica.ReplicaId));
             return new Booking(ticket, router, time, logger);
         }
         catch when (!asked.IsCompleted)
@@ -97,7 +105,22 @@ internal sealed partial class TicketOffice(
         }
     }
 
-    private IRouterGrain[] RoutersOf(string model) => silo is null ? [Router(null, model)] : [Router(silo, model), Router(null, model)];
+    /// <param name="route">Where nobody should be asked: on silos that the request has lost a life on.</param>
+    private IRouterGrain[] RoutersOf(string model, RouteRequest? route)
+    {
+        if (silo is not null) return [Router(silo, model), Router(null, model)];
+        var other = Array.Find(_silos, known => route is null || !Array.Exists(route.Lost, life => GrainKeys.SiloOf(life.ReplicaId).SequenceEqual(known)));
+        return other is null ? [Router(null, model)] : [Router(null, model), Router(other, model)];
+    }
+
+    /// <summary>Notes where a ticket led: the latest first.</summary>
+    private void Remember(ReadOnlySpan<char> place)
+    {
+        var known = _silos;
+        if (silo is not null || (known.Length > 0 && place.SequenceEqual(known[0]))) return;
+        var name = place.ToString();
+        _silos = [name, .. known.Where(other => other != name).Take(MostSilos - 1)];
+    }
 
     private IRouterGrain Router(string? of, string model) => grains.GetGrain<IRouterGrain>(GrainKeys.Router(of, model));
 

@@ -230,6 +230,7 @@ internal sealed class TokenStream : IValueTaskSource<StreamNews>, IAsyncDisposab
             Index = message.Indexes[entry],
             TokenId = message.TokenIds[entry],
             Epoch = message.Epoch,
+            ReplicaId = _connection.Life.ReplicaId,
             FinishReason = detail.FinishReason,
             CachedPromptTokens = _cachedPromptTokens,
             Logprobs = detail.Logprobs,

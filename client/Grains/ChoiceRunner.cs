@@ -107,6 +107,7 @@ internal sealed class ChoiceRunner(IGenerationClient generation, RetrySchedule r
 
         async ValueTask AppendAsync(TokenChunk chunk)
         {
+            if (choice == 0) plan.Turn?.Take(chunk);
             var delta = text.Append(chunk);
             if (text.FinishReason == FinishReason.Deadline) throw limit.TimedOut();
             if (text.FinishReason == FinishReason.Cancelled)

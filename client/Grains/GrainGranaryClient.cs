@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Granary.GrainInterfaces;
+using Granary.GrainInterfaces.Cluster;
 using Orleans;
 
 namespace Granary.Client;
@@ -16,9 +17,10 @@ internal sealed class GrainGranaryClient : GranaryClient
     private readonly TextModels _models;
     private readonly RetrySchedule _retries;
     private readonly ChoiceRunner _runner;
+    private readonly SessionRecorder _sessions;
     private readonly Random _random;
 
-    public GrainGranaryClient(IGrainFactory grains, IGenerationClient generation, GranaryClientOptions options, TimeProvider time, Random random)
+    public GrainGranaryClient(IGrainFactory grains, IGenerationClient generation, SessionRecorder sessions, GranaryClientOptions options, TimeProvider time, Random random)
     {
         _generation = generation;
         _options = options;
@@ -26,6 +28,7 @@ internal sealed class GrainGranaryClient : GranaryClient
         _models = new TextModels(grains, options.DefaultModel, time);
         _retries = new RetrySchedule(options, time, new Random(random.Next()));
         _runner = new ChoiceRunner(generation, _retries);
+        _sessions = sessions;
         _random = random;
     }
 
@@ -98,7 +101,9 @@ internal sealed class GrainGranaryClient : GranaryClient
         using var limit = new CallLimit(settings.Timeout ?? _options.Timeout, _time, cancellationToken);
         var model = await FindAsync(name, limit);
         var plan = GrainPlan.Create(model, encode(model), settings, chat, _time.GetUtcNow(), limit.Deadline, DrawSeed);
+        if (settings.SessionId is { } session) plan = plan with { Turn = _sessions.Begin(GrainKeys.Session(tenant: null, session), plan.Id) };
         await foreach (var update in _runner.RunAsync(plan, limit, limit.Token)) yield return update;
+        plan.Turn?.Commit(model.Name, plan.Prompt, settings.CacheSalt);
     }
 
     private Task<TextModel> FindAsync(string? name, CallLimit limit) => RetryAsync(token => _models.GetAsync(name, token), limit);

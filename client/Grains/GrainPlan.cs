@@ -24,6 +24,9 @@ internal sealed record GrainPlan
     /// <summary>A chat; otherwise a completion.</summary>
     public required bool IsChat { get; init; }
 
+    /// <summary>What its session is told of the first choice; null without one.</summary>
+    public RecordedTurn? Turn { get; init; }
+
     /// <param name="seed">For a request that names none.</param>
     /// <exception cref="GranaryRequestException">A value is out of the model's bounds.</exception>
     public static GrainPlan Create(

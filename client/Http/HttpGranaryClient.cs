@@ -1,4 +1,3 @@
-using System.Net.ServerSentEvents;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 
@@ -7,11 +6,11 @@ namespace Granary.Client;
 /// <summary>A cluster over its gateway's OpenAI API.</summary>
 internal sealed class HttpGranaryClient : GranaryClient
 {
-    private const string EndMark = "[DONE]";
     private const long MaxBodyBytes = 64L * 1024 * 1024;
 
     private readonly GranaryClientOptions _options;
     private readonly GatewaySender _sender;
+    private readonly RetrySchedule _retries;
     private readonly TimeProvider _time;
     private readonly IDisposable? _owned;
 
@@ -22,7 +21,8 @@ internal sealed class HttpGranaryClient : GranaryClient
         _options = options;
         _time = time;
         _owned = owned;
-        _sender = new GatewaySender(clients, options, new RetrySchedule(options, time, random), time);
+        _retries = new RetrySchedule(options, time, random);
+        _sender = new GatewaySender(clients, options, _retries, time);
     }
 
     public override Uri? Endpoint => _options.Endpoint;
@@ -81,32 +81,11 @@ internal sealed class HttpGranaryClient : GranaryClient
         string path, ReadOnlyMemory<byte> body, TimeSpan? timeout, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         using var limit = new CallLimit(timeout ?? _options.Timeout, _time, cancellationToken);
-        using var response = await limit.RunAsync(token => _sender.SendAsync(path, body, limit.Deadline, token));
-        var id = GatewayErrors.IdOf(response);
-        if (response.Content.Headers.ContentType?.MediaType != "text/event-stream")
-            throw new GranaryGenerationException($"The gateway answered with {response.Content.Headers.ContentType?.MediaType ?? "no content type"} instead of a stream.") { RequestId = id };
-        // Leaving the enumeration disposes the response, which closes the connection: the gateway ends the generation by it.
-        await using var bytes = await limit.RunAsync(response.Content.ReadAsStreamAsync);
-        var frames = SseParser.Create(new BoundedLines(bytes)).EnumerateAsync(limit.Token).GetAsyncEnumerator(limit.Token);
-        await using var _ = frames;
-        while (await NextAsync(frames, limit, id))
+        // Leaving the enumeration closes the connection: the gateway ends the generation by it.
+        await using var frames = new ResumingFrames(_sender, _retries, limit, path, body, _options.MaxResumes);
+        while (await frames.NextAsync() is { } frame)
         {
-            if (frames.Current.Data == EndMark) yield break;
-            foreach (var update in FrameReader.Read(frames.Current.Data, id)) yield return update;
-        }
-
-        throw new GranaryGenerationException("The stream ended without its end mark.") { RequestId = id };
-    }
-
-    private static async Task<bool> NextAsync(IAsyncEnumerator<SseItem<string>> frames, CallLimit limit, string? id)
-    {
-        try
-        {
-            return await limit.RunAsync(_ => frames.MoveNextAsync().AsTask());
-        }
-        catch (Exception exception) when (exception is IOException or HttpRequestException or InvalidDataException)
-        {
-            throw new GranaryGenerationException($"The stream broke: {exception.Message}", exception) { RequestId = id };
+            foreach (var update in FrameReader.Read(frame, frames.RequestId)) yield return update;
         }
     }
 

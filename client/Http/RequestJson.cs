@@ -90,7 +90,7 @@ internal static class RequestJson
         if (settings.Seed is { } seed) json.WriteNumber("seed"u8, seed);
         if (settings.IgnoreEos) json.WriteBoolean("ignore_eos"u8, true);
         if (settings.CacheSalt is { } salt) json.WriteString("cache_salt"u8, salt);
-        if (settings.SessionId is { } session) json.WriteString("prompt_cache_key"u8, session);
+        if (settings.SessionId is { } session) json.WriteString("session_id"u8, session);
         if (settings.StopTokenIds.Count > 0) WriteIds(json, "stop_token_ids", settings.StopTokenIds);
         if (settings.Stops.Count > 0)
         {

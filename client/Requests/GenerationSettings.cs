@@ -52,7 +52,7 @@ public sealed record GenerationSettings
     /// <summary>Cached prefixes are shared within one salt only.</summary>
     public string? CacheSalt { get; init; }
 
-    /// <summary>The conversation the request belongs to; its turns are kept near their cache.</summary>
+    /// <summary>The conversation the request belongs to, by an id of the caller's: what it read and said stays cached until the next turn. It changes no answer.</summary>
     public string? SessionId { get; init; }
 
     /// <summary>The longest the whole request may take; null takes the client's.</summary>

@@ -29,7 +29,7 @@ internal static class SettingsRules
         RequireLogitBias(settings.LogitBias);
         RequireStops(settings);
         Refusals.RequireLength("cache_salt", settings.CacheSalt, GenerationLimits.MaxNameLength);
-        Refusals.RequireLength("prompt_cache_key", settings.SessionId, GenerationLimits.MaxNameLength);
+        if (settings.SessionId is { } session && !SessionIds.IsId(session)) throw Refusals.Wrong("session_id", Refusals.Show(session), SessionIds.Rule);
         RequireTimeout(settings.Timeout);
     }
 

@@ -23,6 +23,10 @@ public static class GrainKeys
     /// <summary>The model of a router's key: what stands after the last slash.</summary>
     public static string ModelOf(string router) => router[(router.LastIndexOf('/') + 1)..];
 
+    /// <summary><c>tenant/id</c>: sessions of one tenant are not seen by another.</summary>
+    /// <param name="tenant">Without a slash; null for the anonymous tenant.</param>
+    public static string Session(string? tenant, string id) => $"{tenant}/{id}";
+
     /// <summary>The silo that a key names; empty for one that names none: its grain may be anywhere.</summary>
     public static ReadOnlySpan<char> SiloOf(ReadOnlySpan<char> key) => key[..Math.Max(0, key.IndexOf('/'))];
 

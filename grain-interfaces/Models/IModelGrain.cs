@@ -43,6 +43,10 @@ public interface IModelGrain : IGrainWithStringKey
     [AlwaysInterleave, Alias("text-files")]
     Task<ModelTextFiles> GetTextFilesAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>A worker tells that a replica's life takes nothing new and will end, as when a silo stops. Where there is room for another meanwhile, it is loaded at once.</summary>
+    [AlwaysInterleave, Alias("report-draining")]
+    Task ReportDrainingAsync(ReplicaLife life, CancellationToken cancellationToken = default);
+
     /// <summary>A worker tells that a replica's life ended by a failure; lives that are not the current one are ignored.</summary>
     [AlwaysInterleave, Alias("report-ended")]
     Task ReportEndedAsync(ReplicaLife life, string reason, CancellationToken cancellationToken = default);

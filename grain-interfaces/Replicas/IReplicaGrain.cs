@@ -58,6 +58,19 @@ public interface IReplicaGrain : IGrainWithStringKey
     [AlwaysInterleave, ResponseTimeout("00:30:00"), Alias("embed")]
     Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default);
 
+    /// <summary>Keeps what is cached of a prefix for a while. Best effort: sequences that need the room take it.</summary>
+    /// <param name="epoch">The life that computed it; another life refuses.</param>
+    /// <returns>Leading tokens that are kept now.</returns>
+    /// <exception cref="Errors.EpochMismatchException">The replica is in another life, or in none.</exception>
+    /// <exception cref="Errors.RequestRefusedException">The lease is out of its bounds.</exception>
+    [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("pin")]
+    Task<int> PinAsync(KvPin pin, long epoch);
+
+    /// <summary>Lets go of what an owner keeps, if anything.</summary>
+    /// <exception cref="Errors.EpochMismatchException">The replica is in another life, or in none.</exception>
+    [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("unpin")]
+    Task UnpinAsync(string owner, long epoch);
+
     /// <summary>The engine's load and measured speed, read without waiting for anything.</summary>
     /// <exception cref="Errors.ModelNotReadyException">No engine of this replica lives here.</exception>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("load")]

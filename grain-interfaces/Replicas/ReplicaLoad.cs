@@ -48,7 +48,7 @@ public sealed record ReplicaLoad
     [Id(10)]
     public double PendingPrefillSeconds { get; init; }
 
-    /// <summary>The longest of the recent steps; 0 before the first.</summary>
+    /// <summary>The longest of the recent steps, or what those in flight should take by their tokens where that is longer; 0 before the first.</summary>
     [Id(11)]
     public double LongestStepSeconds { get; init; }
 

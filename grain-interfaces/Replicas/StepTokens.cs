@@ -40,7 +40,7 @@ public sealed record StepTokens
     [Id(6)]
     public long Steps { get; init; }
 
-    /// <summary>The longest of the recent steps; 0 before the first. It says how long a step may take before it is suspect.</summary>
+    /// <summary>How long a step may take before it is suspect: the longest of the recent ones, or what those in flight should take by their tokens; 0 before the first.</summary>
     [Id(7)]
     public double StepSeconds { get; init; }
 

@@ -32,5 +32,6 @@ public interface IStoredResponseGrain : IGrainWithStringKey
 /// </remarks>
 /// <param name="Body">The response object, UTF-8.</param>
 /// <param name="Input">A list of the items that it answered, those of earlier turns first, UTF-8.</param>
+/// <param name="Session">Key of the session that it is a turn of; null where it is of none.</param>
 [GenerateSerializer, Immutable, Alias("granary.stored-response")]
-public sealed record StoredResponse([property: Id(0)] byte[] Body, [property: Id(1)] byte[] Input);
+public sealed record StoredResponse([property: Id(0)] byte[] Body, [property: Id(1)] byte[] Input, [property: Id(2)] string? Session = null);

@@ -8,11 +8,15 @@ internal enum CommandKind
     Cancel,
     Expire,
 
+    /// <summary>Keep a prefix, or let go of one.</summary>
+    Pin,
+
     /// <summary>A reader has caught up; nothing to do but look again.</summary>
     Resume,
 }
 
-internal readonly record struct Command(CommandKind Kind, Sequence Sequence);
+/// <param name="Subject">The <see cref="Sequence"/>, or the <see cref="PinCommand"/>.</param>
+internal readonly record struct Command(CommandKind Kind, object Subject);
 
 /// <summary>What callers want of an engine's thread, in order of arrival, and what wakes it.</summary>
 /// <remarks>Submissions are bounded by their sender; of the others there are a few per sequence at most.</remarks>

@@ -23,6 +23,14 @@ public sealed record EngineOptions
     /// <value>Default true: it costs a hash per block and changes no result.</value>
     public bool PrefixCaching { get; init; } = true;
 
+    /// <summary>Most of the KV blocks that pins hold, in percent.</summary>
+    /// <value>Default 50: pins are given up before anybody waits for blocks, but what they hold is no cache for others.</value>
+    public int MaxPinnedPercent { get; init; } = 50;
+
+    /// <summary>Memory of the host for copies of cached blocks that the device has no more room for, in bytes.</summary>
+    /// <value>Default 0: none. Less than a block is none, and an executor whose blocks cannot be copied has none.</value>
+    public long HostCacheBytes { get; init; }
+
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its bounds.</exception>
     public void Validate()
     {
@@ -30,9 +38,11 @@ public sealed record EngineOptions
         Check(MaxRunningSequences, 1, 4_096, nameof(MaxRunningSequences));
         Check(MaxQueuedSequences, 1, 65_536, nameof(MaxQueuedSequences));
         Check(MaxBufferedTokens, 1, 1_048_576, nameof(MaxBufferedTokens));
+        Check(MaxPinnedPercent, 0, 100, nameof(MaxPinnedPercent));
+        Check(HostCacheBytes, 0, 1L << 46, nameof(HostCacheBytes));
     }
 
-    private static void Check(int value, int least, int most, string name)
+    private static void Check(long value, long least, long most, string name)
     {
         if (value < least || value > most)
             throw new ArgumentOutOfRangeException(name, value, $"{name} is {value}; it must be between {least} and {most}.");

@@ -22,6 +22,21 @@ public interface IInferenceEngine : IAsyncDisposable
     /// <summary>What has changed in the KV cache since event <paramref name="from"/>, which is the last batch's <see cref="KvEventBatch.Next"/>.</summary>
     /// <returns>Nothing when nothing has; a snapshot when <paramref name="from"/> is 0, or lies too far back.</returns>
     KvEventBatch ReadKvEvents(long from);
+
+    /// <summary>Keeps what is cached of a prefix until the lease ends; it replaces what this owner had pinned, and so renews it.</summary>
+    /// <remarks>
+    /// Best effort: pins hold a bounded part of the blocks and are given up, least recently renewed first, before a sequence would have to wait for blocks or be
+    /// preempted. Pinned blocks that no sequence uses count as free in <see cref="EngineLoad.KvBlocksUsed"/>.
+    /// </remarks>
+    /// <param name="owner">Who keeps it, such as a session.</param>
+    /// <param name="tokenIds">Not written by anyone from now on.</param>
+    /// <param name="lease">Above 0, at most a day.</param>
+    /// <returns>Tokens that are pinned now; 0 from an engine that has ended.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The lease is out of bounds.</exception>
+    Task<int> PinAsync(string owner, int[] tokenIds, string? salt, TimeSpan lease);
+
+    /// <summary>Lets go of what an owner has pinned, if anything.</summary>
+    void Unpin(string owner);
 }
 
 /// <summary>Sizes and bounds of an engine.</summary>
@@ -109,10 +124,13 @@ public sealed record EngineLoad
     /// <summary>Prompt tokens not yet computed, of running and waiting sequences; without what a waiting one will find in the cache.</summary>
     public long PendingPrefillTokens { get; init; }
 
-    /// <summary>Blocks referenced by sequences; those that only the prefix cache holds count as free.</summary>
+    /// <summary>Blocks referenced by sequences; those that only the prefix cache or a pin holds count as free.</summary>
     public int KvBlocksUsed { get; init; }
 
     public int KvBlocksTotal { get; init; }
+
+    /// <summary>Blocks that are pinned, used by sequences or not.</summary>
+    public int KvBlocksPinned { get; init; }
 
     public long Steps { get; init; }
 
@@ -130,6 +148,15 @@ public sealed record EngineLoad
     /// <summary>Prompt tokens found there.</summary>
     public long PrefixCacheHits { get; init; }
 
+    /// <summary>Prompt tokens of blocks copied back from slower memory; they count among <see cref="PrefixCacheHits"/> too.</summary>
+    public long KvTierHits { get; init; }
+
+    /// <summary>Bytes copied between the tiers of the KV cache, either way.</summary>
+    public long KvTierBytes { get; init; }
+
+    /// <summary>Copies that were not what had been written; they were dropped and computed again.</summary>
+    public long KvTierCorrupt { get; init; }
+
     /// <summary>Smoothed over recent steps; 0 until one was measured.</summary>
     public double SecondsPerPrefillToken { get; init; }
 
@@ -142,7 +169,7 @@ public sealed record EngineLoad
     /// <summary>Seconds that <see cref="PendingPrefillTokens"/> will take at these speeds, each at its own context.</summary>
     public double PendingPrefillSeconds { get; init; }
 
-    /// <summary>The longest of the recent steps, from its beginning to its end; 0 before the first.</summary>
+    /// <summary>How long a step may well take: the longest of the recent ones, from its beginning to its end, or what those in flight should take by their tokens; 0 before the first.</summary>
     public double LongestStepSeconds { get; init; }
 
     /// <summary>How long the oldest step in flight has been running when this was read; 0 where none is.</summary>

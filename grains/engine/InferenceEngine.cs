@@ -1,5 +1,6 @@
 using Granary.Engine.Execution;
 using Granary.Engine.Kv;
+using Granary.Engine.Kv.Tiers;
 using Granary.Engine.Sampling;
 using Granary.Engine.Scheduling;
 
@@ -17,12 +18,18 @@ public sealed class InferenceEngine : IInferenceEngine
     /// <summary>Deadlines further away than a timer can reach are not watched.</summary>
     private static readonly TimeSpan FarthestDeadline = TimeSpan.FromMilliseconds(int.MaxValue);
 
+    private static readonly TimeSpan LongestLease = TimeSpan.FromDays(1);
+
     private readonly EngineOptions _options;
     private readonly IStepExecutor _executor;
     private readonly TimeProvider _time;
     private readonly CommandQueue _commands = new();
     private readonly KvEventLog _kvEvents = new();
     private readonly Scheduler _scheduler;
+    private readonly LeaseClock _leases;
+    private readonly TierCounters _tierCounters = new();
+    private readonly HostTier? _host;
+    private readonly DiskTier? _disk;
     private readonly Sampler _sampler;
     private readonly Queue<ScheduledStep> _inFlight = new(); // The oldest first.
     private ScheduledStep? _ending; // The step whose results are being waited for or read.
@@ -35,7 +42,7 @@ public sealed class InferenceEngine : IInferenceEngine
     private long _lastEnd;
     private int _queued;
 
-    private InferenceEngine(EngineOptions options, IStepExecutor executor, TimeProvider time)
+    private InferenceEngine(EngineOptions options, IStepExecutor executor, TimeProvider time, IKvSlots? disk)
     {
         _options = options;
         _executor = executor;
@@ -45,6 +52,18 @@ public sealed class InferenceEngine : IInferenceEngine
         var context = (int)Math.Min(shape.ContextLength, poolTokens);
         Info = new(shape.VocabularySize, shape.HiddenSize, context, shape.KvBlockCount, shape.KvBlockTokens, options.MaxQueuedSequences);
         _scheduler = new(shape, options, new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching, events: _kvEvents));
+        if (options.PrefixCaching && executor.BlockStore is { } blocks && options.HostCacheBytes >= blocks.BlockBytes)
+        {
+            _host = new(options.HostCacheBytes, shape.KvBlockTokens, blocks, _tierCounters, _kvEvents);
+            if (disk is not null) _disk = new(disk, shape.KvBlockTokens, blocks.BlockBytes, _host, _tierCounters, _kvEvents, _commands.Wake);
+            _scheduler.Cache.KeepCopies(_host, _disk);
+        }
+        else
+        {
+            disk?.Dispose();
+        }
+
+        _leases = new(time, _commands.Wake);
         _sampler = new(shape.VocabularySize);
         _sampled = new SampledToken[options.MaxRunningSequences];
         Thread = new(Run) { IsBackground = true, Name = "Granary engine" };
@@ -66,13 +85,16 @@ public sealed class InferenceEngine : IInferenceEngine
 
     internal Thread Thread { get; }
 
+    internal HostTier? Host => _host;
+
     /// <summary>Starts an engine. It owns the executor from then on, and disposes it on its thread when it ends.</summary>
     /// <param name="time">Measures steps and watches deadlines; the system's by default.</param>
     /// <exception cref="ArgumentOutOfRangeException">An option is outside its bounds.</exception>
-    public static InferenceEngine Start(EngineOptions options, IStepExecutor executor, TimeProvider? time = null)
+    /// <param name="disk">The engine's from then on: for copies of cached blocks that the host has no more room for. Used only together with <see cref="EngineOptions.HostCacheBytes"/>.</param>
+    public static InferenceEngine Start(EngineOptions options, IStepExecutor executor, TimeProvider? time = null, IKvSlots? disk = null)
     {
         options.Validate();
-        var engine = new InferenceEngine(options, executor, time ?? TimeProvider.System);
+        var engine = new InferenceEngine(options, executor, time ?? TimeProvider.System, disk);
         engine.Thread.Start();
         return engine;
     }
@@ -98,6 +120,18 @@ public sealed class InferenceEngine : IInferenceEngine
     }
 
     public KvEventBatch ReadKvEvents(long from) => _kvEvents.Read(from);
+
+    public Task<int> PinAsync(string owner, int[] tokenIds, string? salt, TimeSpan lease)
+    {
+        if (lease <= TimeSpan.Zero || lease > LongestLease)
+            throw new ArgumentOutOfRangeException(nameof(lease), lease, $"lease is {lease}; it must be above 0 and at most {LongestLease}.");
+        var pin = new PinCommand(owner, tokenIds, salt, lease, new(TaskCreationOptions.RunContinuationsAsynchronously));
+        if (!_commands.TryPost(new(CommandKind.Pin, pin))) pin.Done.SetResult(0);
+        return pin.Done.Task;
+    }
+
+    public void Unpin(string owner) =>
+        _commands.TryPost(new(CommandKind.Pin, new PinCommand(owner, null, null, default, new(TaskCreationOptions.RunContinuationsAsynchronously))));
 
     /// <summary>Stops at the end of the steps in flight; what still runs fails with <see cref="StepFailedException"/>.</summary>
     public async ValueTask DisposeAsync()
@@ -163,6 +197,7 @@ public sealed class InferenceEngine : IInferenceEngine
             step.BehindPrompts = false;
             foreach (var ahead in _inFlight) step.BehindPrompts |= StepTimes.HasPrompts(ahead.Plan);
             step.Began = _time.GetTimestamp();
+            step.ExpectedSeconds = _stepTimes.Expect(step.Plan);
             _inFlight.Enqueue(step);
             PublishLoad();
             _executor.Begin(step.Plan);
@@ -197,26 +232,41 @@ public sealed class InferenceEngine : IInferenceEngine
     /// <returns><see langword="false"/> when the engine is to stop.</returns>
     private bool ApplyCommands()
     {
-        foreach (var (kind, sequence) in _commands.Take())
+        foreach (var (kind, subject) in _commands.Take())
         {
-            switch (kind)
-            {
-                case CommandKind.Submit:
-                    _scheduler.Add(sequence);
-                    if (sequence.Deadline <= _time.GetUtcNow()) _scheduler.Cancel(sequence, SequenceEnd.Deadline);
-                    break;
-                case CommandKind.Cancel:
-                    _scheduler.Cancel(sequence, SequenceEnd.Cancelled);
-                    break;
-                case CommandKind.Expire:
-                    _scheduler.Cancel(sequence, SequenceEnd.Deadline);
-                    break;
-                case CommandKind.Resume:
-                    break;
-            }
+            if (subject is PinCommand pin) Apply(pin);
+            else Apply(kind, (Sequence)subject);
         }
 
+        _leases.End(_scheduler.Pins);
+        _disk?.TakeDone();
         return !_commands.IsClosed;
+    }
+
+    private void Apply(CommandKind kind, Sequence sequence)
+    {
+        switch (kind)
+        {
+            case CommandKind.Submit:
+                _scheduler.Add(sequence);
+                if (sequence.Deadline <= _time.GetUtcNow()) _scheduler.Cancel(sequence, SequenceEnd.Deadline);
+                break;
+            case CommandKind.Cancel:
+                _scheduler.Cancel(sequence, SequenceEnd.Cancelled);
+                break;
+            case CommandKind.Expire:
+                _scheduler.Cancel(sequence, SequenceEnd.Deadline);
+                break;
+        }
+    }
+
+    private void Apply(PinCommand command)
+    {
+        var tokens = 0;
+        if (command.Tokens is null) _scheduler.Pins.Remove(command.Owner);
+        else tokens = _scheduler.Pins.Add(command.Owner, command.Tokens, command.Salt, _time.GetUtcNow() + command.Lease);
+        PublishLoad(); // Before its caller knows.
+        command.Done.SetResult(tokens);
     }
 
     private void ReadPrompts(ScheduledStep step, StepOutput output)
@@ -278,7 +328,9 @@ public sealed class InferenceEngine : IInferenceEngine
         var left = _scheduler.TakeNoLongerQueued();
         if (left > 0) Interlocked.Add(ref _queued, -left);
         long? oldest = _inFlight.TryPeek(out var step) ? step.Began : null;
-        lock (_loadGate) _load = LoadValues.Of(_scheduler, _stepTimes, _steps, oldest);
+        var expected = 0.0; // They end one after another.
+        foreach (var ahead in _inFlight) expected += ahead.ExpectedSeconds;
+        lock (_loadGate) _load = LoadValues.Of(_scheduler, _tierCounters, _stepTimes, _steps, oldest, expected);
     }
 
     /// <summary>The sequences that may be the cause of a failure: those of the step that was ending, or of all in flight where it may be any of them.</summary>
@@ -292,10 +344,15 @@ public sealed class InferenceEngine : IInferenceEngine
         var told = failure ?? new StepFailedException("The engine was stopped while the sequence ran.");
         foreach (var sequence in _scheduler.Drain()) sequence.Handle.Fail(told, suspects.Contains(sequence));
         foreach (var (handle, _) in _scheduler.Outbox) handle.Fail(told, wasInFailedStep: false);
-        foreach (var (kind, sequence) in _commands.Take())
+        foreach (var (kind, subject) in _commands.Take())
         {
-            if (kind == CommandKind.Submit) sequence.Handle.Fail(told, wasInFailedStep: false);
+            if (kind == CommandKind.Submit) ((Sequence)subject).Handle.Fail(told, wasInFailedStep: false);
+            if (subject is PinCommand pin) pin.Done.SetResult(0);
         }
+
+        _leases.Dispose();
+        _disk?.Dispose();
+        _host?.Dispose();
 
         _inFlight.Clear();
         PublishLoad();

@@ -1,3 +1,4 @@
+using Granary.Engine.Kv.Tiers;
 using Granary.Engine.Scheduling;
 
 namespace Granary.Engine;
@@ -13,6 +14,8 @@ internal readonly record struct LoadValues
 
     private int KvBlocksUsed { get; init; }
 
+    private int KvBlocksPinned { get; init; }
+
     private long Steps { get; init; }
 
     private long Preemptions { get; init; }
@@ -24,6 +27,12 @@ internal readonly record struct LoadValues
     private long PrefixCacheQueries { get; init; }
 
     private long PrefixCacheHits { get; init; }
+
+    private long KvTierHits { get; init; }
+
+    private long KvTierBytes { get; init; }
+
+    private long KvTierCorrupt { get; init; }
 
     private double SecondsPerPrefillToken { get; init; }
 
@@ -38,24 +47,28 @@ internal readonly record struct LoadValues
     /// <summary>When the oldest step in flight began; null where none is.</summary>
     public long? OldestStepBegan { get; private init; }
 
-    public static LoadValues Of(Scheduler scheduler, StepTimes times, long steps, long? oldestStepBegan) => new()
+    public static LoadValues Of(Scheduler scheduler, TierCounters tiers, StepTimes times, long steps, long? oldestStepBegan, double expectedSeconds) => new()
     {
         Running = scheduler.RunningCount,
         Waiting = scheduler.WaitingCount,
         PendingPrefillTokens = scheduler.PendingPromptTokens,
-        KvBlocksUsed = scheduler.Cache.UsedCount,
+        KvBlocksUsed = scheduler.Cache.UsedCount - scheduler.Cache.PinnedOnlyCount,
+        KvBlocksPinned = scheduler.Cache.PinnedCount,
         Steps = steps,
         Preemptions = scheduler.Counters.Preemptions,
         PromptTokens = scheduler.Counters.PromptTokens,
         GenerationTokens = scheduler.Counters.GenerationTokens,
         PrefixCacheQueries = scheduler.Counters.PrefixCacheQueries,
         PrefixCacheHits = scheduler.Counters.PrefixCacheHits,
+        KvTierHits = tiers.Hits,
+        KvTierBytes = tiers.Bytes,
+        KvTierCorrupt = tiers.Corrupt,
         SecondsPerPrefillToken = times.SecondsPerPrefillToken,
         SecondsPerDecodeStep = times.SecondsPerDecodeStep,
         SecondsPerPrefillContext = times.SecondsPerPrefillContext,
         PendingPrefillSeconds = scheduler.PendingPromptTokens * times.SecondsPerPrefillToken
             + scheduler.PendingPromptContext * times.SecondsPerPrefillContext,
-        LongestStepSeconds = times.LongestStepSeconds,
+        LongestStepSeconds = Math.Max(times.LongestStepSeconds, expectedSeconds),
         OldestStepBegan = oldestStepBegan,
     };
 
@@ -66,12 +79,16 @@ internal readonly record struct LoadValues
         PendingPrefillTokens = PendingPrefillTokens,
         KvBlocksUsed = KvBlocksUsed,
         KvBlocksTotal = blocks,
+        KvBlocksPinned = KvBlocksPinned,
         Steps = Steps,
         Preemptions = Preemptions,
         PromptTokens = PromptTokens,
         GenerationTokens = GenerationTokens,
         PrefixCacheQueries = PrefixCacheQueries,
         PrefixCacheHits = PrefixCacheHits,
+        KvTierHits = KvTierHits,
+        KvTierBytes = KvTierBytes,
+        KvTierCorrupt = KvTierCorrupt,
         SecondsPerPrefillToken = SecondsPerPrefillToken,
         SecondsPerDecodeStep = SecondsPerDecodeStep,
         SecondsPerPrefillContext = SecondsPerPrefillContext,

@@ -51,6 +51,13 @@ internal sealed class StepTimes
         if (seconds > 0) _prefill.Record(prefill, context, seconds);
     }
 
+    /// <summary>How long a step should take by what was measured: a first long prompt is no hung device.</summary>
+    public double Expect(StepPlan plan)
+    {
+        var (prefill, decoding, context) = CountTokens(plan);
+        return prefill * SecondsPerPrefillToken + context * SecondsPerPrefillContext + (decoding > 0 ? SecondsPerDecodeStep : 0);
+    }
+
     /// <summary>Whether a step computes tokens of prompts.</summary>
     public static bool HasPrompts(StepPlan plan) => CountTokens(plan).Prefill > 0;
 

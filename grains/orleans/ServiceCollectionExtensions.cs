@@ -43,6 +43,7 @@ public static class GranaryGrainsExtensions
         services.TryAddSingleton<ReplicaReaders>();
         services.TryAddSingleton<NewsFeeds>();
         services.TryAddSingleton<StoredResponseMemory>();
+        services.TryAddSingleton<SessionMemory>();
         services.TryAddSingleton<StreamMemory>();
         services.AddOptions<EngineHostOptions>().ValidateOnStart();
         services.AddOptions<ShardHostOptions>().ValidateOnStart();
@@ -52,6 +53,7 @@ public static class GranaryGrainsExtensions
         services.AddOptions<PartitionOptions>().ValidateOnStart();
         services.AddOptions<RouterOptions>().ValidateOnStart();
         services.AddOptions<StoredResponseOptions>().ValidateOnStart();
+        services.AddOptions<SessionGrainOptions>().ValidateOnStart();
         services.AddOptions<StreamJournalOptions>().ValidateOnStart();
         services.TryAddEnumerable(
         [
@@ -62,8 +64,8 @@ public static class GranaryGrainsExtensions
             ServiceDescriptor.Singleton<IValidateOptions<ModelGrainOptions>, ModelGrainOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<PartitionOptions>, PartitionOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<RouterOptions>, RouterOptionsValidator>(),
-            ServiceDescriptor.Singleton<IValidateOptions<RouterOptions>, RouterPolicyValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StoredResponseOptions>, StoredResponseOptionsValidator>(),
+            ServiceDescriptor.Singleton<IValidateOptions<SessionGrainOptions>, SessionGrainOptionsValidator>(),
             ServiceDescriptor.Singleton<IValidateOptions<StreamJournalOptions>, StreamJournalOptionsValidator>(),
         ]);
         return services;

@@ -51,6 +51,12 @@ internal sealed class ApiException : Exception
     public static ApiException ResponseNotFound(string id) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no response '{Short(id)}' here, or none any more.", "response_id", "response_not_found");
 
+    public static ApiException SessionNotFound(string id) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no session '{Short(id)}' here, or none any more.", "session_id", "session_not_found");
+
+    public static ApiException SessionExists(string id) =>
+        new(StatusCodes.Status409Conflict, "invalid_request_error", $"There is a session '{Short(id)}' already; a branch needs an id of its own.", "id", "session_exists");
+
     public static ApiException StreamNotFound(string id) =>
         new(StatusCodes.Status404NotFound, "invalid_request_error", $"There is no stream '{Short(id)}' that could be gone on with here, or none any more.", "stream_id", "stream_not_found");
 

@@ -26,7 +26,7 @@ internal sealed class CompletionShape(GenerationPlan plan) : ResponseShape(plan)
         if (_prompts[choice] is { } logprobs)
             WriteLogprobs(json, [.. EchoOf(prompt, logprobs)], ref _offsets[choice]);
         else
-            json.WriteNull("logprobs"u8);
+            WriteNoLogprobs(json, choice, prompt);
         if (Plan.ReturnsTokenIds) WriteIds(json, "prompt_token_ids"u8, Plan.Prompts[prompt]);
     }
 
@@ -60,6 +60,14 @@ internal sealed class CompletionShape(GenerationPlan plan) : ResponseShape(plan)
         if (!Plan.ReturnsTokenIds) return;
         WriteIds(json, "prompt_token_ids"u8, Plan.Prompts[prompt]);
         WriteIds(json, "token_ids"u8, choice.TokenIds);
+    }
+
+    /// <remarks>Where a client that comes back has had this frame, the prompt's log-probabilities are not there again; offsets count its tokens all the same.</remarks>
+    private void WriteNoLogprobs(Utf8JsonWriter json, int choice, int prompt)
+    {
+        json.WriteNull("logprobs"u8);
+        if (Plan.Echo is null || Plan.Logprobs is null) return;
+        foreach (var id in Plan.Prompts[prompt]) _offsets[choice] += TokenText.Of(Plan.Model.Tokenizer, id).Length;
     }
 
     /// <summary>The prompt's tokens with their log-probabilities; nothing precedes the first, so it has none.</summary>

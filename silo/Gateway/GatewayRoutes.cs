@@ -1,4 +1,5 @@
 using Granary.Silo.Gateway.Responses;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Gateway.Streams;
 using Granary.Silo.Hosting;
 using Granary.Silo.Metrics;
@@ -22,6 +23,8 @@ internal static class GatewayRoutes
         services.AddSingleton<StreamsEndpoint>();
         services.AddSingleton<ConcurrencyLimit>();
         services.AddSingleton<GenerationEndpoint>();
+        services.AddSingleton<SessionTurns>();
+        services.AddSingleton<SessionsEndpoint>();
         services.AddSingleton<ResponseStore>();
         services.AddSingleton<ResponseReader>();
         services.AddSingleton<ResponsesEndpoint>();
@@ -60,6 +63,10 @@ internal static class GatewayRoutes
         app.MapDelete("/v1/responses/{id}", (RequestDelegate)stored.DeleteAsync);
         app.MapGet("/v1/responses/{id}/input_items", (RequestDelegate)stored.ListInputAsync);
         app.MapPost("/v1/responses/{id}/cancel", (RequestDelegate)stored.CancelAsync);
+        var sessions = app.Services.GetRequiredService<SessionsEndpoint>();
+        app.MapGet("/v1/sessions/{id}", (RequestDelegate)sessions.GetAsync);
+        app.MapDelete("/v1/sessions/{id}", (RequestDelegate)sessions.DeleteAsync);
+        app.MapPost("/v1/sessions/{id}/fork", (RequestDelegate)sessions.ForkAsync);
         app.MapPost("/v1/embeddings", (RequestDelegate)app.Services.GetRequiredService<EmbeddingEndpoint>().PostAsync);
         var tokens = app.Services.GetRequiredService<TokenEndpoints>();
         app.MapPost("/tokenize", (RequestDelegate)tokens.TokenizeAsync);

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Granary.GrainInterfaces.Streams;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Gateway.Streams;
 using Granary.Silo.Metrics;
 
@@ -7,7 +8,7 @@ namespace Granary.Silo.Gateway;
 
 /// <summary>Answers the two endpoints that generate text.</summary>
 internal sealed partial class GenerationEndpoint(
-    RequestBody body, PlanReader plans, GenerationRunner runner, StreamJournals journals, ConcurrencyLimit limit, RequestMetrics metrics,
+    RequestBody body, PlanReader plans, SessionTurns sessions, GenerationRunner runner, StreamJournals journals, ConcurrencyLimit limit, RequestMetrics metrics,
     TimeProvider time, ILogger<GenerationEndpoint> logger)
 {
     public const string ChatPath = "/v1/chat/completions";
@@ -47,6 +48,7 @@ internal sealed partial class GenerationEndpoint(
     private async Task RunAsync(HttpContext context, GenerationPlan plan, ResponseShape shape, ResumableStream? stream)
     {
         using var _ = stream;
+        plan = sessions.Begin(context, plan);
         // The engine ends a sequence at its deadline; this ends a request whose engine does not answer at all.
         using var deadline = plan.StartDeadline(time);
         using var any = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, deadline.Token, stream?.TakenOver ?? default);

@@ -58,6 +58,12 @@ internal sealed record GenerationPlan
 
     public string? CacheSalt { get; init; }
 
+    /// <summary>The session that the body names; null for none.</summary>
+    public string? SessionId { get; init; }
+
+    /// <summary>What its session is told of the first choice; null without one.</summary>
+    public RecordedTurn? Turn { get; init; }
+
     public required DateTimeOffset Created { get; init; }
 
     /// <summary>Timestamp of the request's arrival, to measure from.</summary>

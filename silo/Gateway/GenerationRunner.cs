@@ -60,6 +60,7 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
             if (unsent is not null) ExceptionDispatchInfo.Throw(unsent);
             if (!hasNext) throw ApiException.GenerationFailed(); // A sequence ends with a reason, or it has not ended.
             var chunk = chunks.Current;
+            if (choice == 0) plan.Turn?.Take(chunk);
             var delta = text.Append(chunk);
             RefuseAbnormalEnd(text.FinishReason, plan, cancellationToken);
             if (chunk.TokenId >= 0 && stream?.IsReplay(choice, text.GeneratedTokens) != true) clock.Token();
@@ -80,6 +81,7 @@ internal sealed class GenerationRunner(IGenerationClient client, RequestMetrics 
             choice, text.FinishReason == FinishReason.Length ? "length" : "stop", text.GeneratedTokens, text.CachedPromptTokens, logprobSum);
         clock.Finished(end, plan.Prompts[choice / plan.ChoicesPerPrompt].Length);
         await sink.EndAsync(end, cancellationToken);
+        if (choice == 0) plan.Turn?.Commit(plan.Model.Name, plan.Prompts[0], plan.CacheSalt);
         return end;
     }
 

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Granary.Client;
 using Granary.GrainInterfaces;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Hosting;
 using Microsoft.Extensions.Options;
 
@@ -80,6 +81,7 @@ internal sealed class PlanReader(ModelField models, IOptions<GranaryOptions> opt
             IncludeUsage = stream.IncludeUsage,
             ContinuousUsage = stream.ContinuousUsage,
             CacheSalt = fields.GetString("cache_salt", 256),
+            SessionId = SessionField.Read(fields),
             Created = now,
             Arrived = arrived,
             Deadline = now + TimeSpan.FromSeconds(_limits.RequestTimeoutSeconds),

@@ -160,7 +160,8 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
     private async ValueTask FlushInTurnAsync(CancellationToken cancellationToken)
     {
         await _turn.WaitAsync(cancellationToken);
-        await EndTurnAsync(_pipe.FlushAsync(cancellationToken));
+        // Flushing nothing would begin the response, before a client that comes back lacks anything.
+        await EndTurnAsync(_pipe.UnflushedBytes > 0 ? _pipe.FlushAsync(cancellationToken) : default);
     }
 
     private async ValueTask EndTurnAsync(ValueTask<FlushResult> flush)

@@ -2,6 +2,7 @@ using Granary.Client;
 using Granary.Grains;
 using Granary.Silo.Metrics;
 using Granary.Silo.Serving;
+using Granary.Silo.Storage;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
@@ -30,7 +31,7 @@ internal static class GranaryHost
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(options.ShutdownSeconds));
 
         var silo = place ?? new SiloPlace(new SiloGroup(options), 0);
-        builder.UseOrleans(orleans => OrleansSilo.Configure(orleans, options.Cluster, silo));
+        builder.UseOrleans(orleans => OrleansSilo.Configure(orleans, options, silo));
         if (!silo.IsFirst)
         {
             builder.Services.AddSingleton(silo);
@@ -48,7 +49,8 @@ internal static class GranaryHost
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddGranaryGrains();
         ConfigureGrains(builder.Services, silo);
-        builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival"));
+        builder.Services.AddOptions<RouterOptions>().Bind(section.GetSection("Router"));
+        builder.Services.AddOptions<SurvivalOptions>().Bind(section.GetSection("Survival")).ValidateOnStart();
         builder.Services.AddGranaryGeneration(services => services.GetRequiredService<SiloIdentity>().Name);
         builder.Services.AddSingleton<SiloIdentity>();
         builder.Services.AddSingleton<ImportProgressLog>();
@@ -78,7 +80,16 @@ internal static class GranaryHost
         {
             stored.Lifetime = TimeSpan.FromSeconds(granary.Value.Responses.LifetimeSeconds);
             stored.MaxConversationBytes = granary.Value.Responses.MaxConversationBytes;
-            stored.MemoryBytes = granary.Value.Responses.MemoryBytes;
+            // A storage that outlives the silo bounds itself.
+            stored.MemoryBytes = StorageSetup.RedisOf(granary.Value) is null ? granary.Value.Responses.MemoryBytes : 0;
+        });
+        services.AddOptions<SessionGrainOptions>().Configure<IOptions<GranaryOptions>>((session, granary) =>
+        {
+            session.IdleLifetime = TimeSpan.FromSeconds(granary.Value.Sessions.IdleSeconds);
+            session.MaxHistoryTokens = granary.Value.Sessions.MaxHistoryTokens;
+            session.PinLease = TimeSpan.FromSeconds(granary.Value.Sessions.PinSeconds);
+            session.MemoryBytes = granary.Value.Sessions.MemoryBytes;
+            session.IsStorageMemory = StorageSetup.RedisOf(granary.Value) is null;
         });
         services.AddOptions<StreamJournalOptions>().Configure<IOptions<GranaryOptions>>((journal, granary) =>
         {

@@ -65,6 +65,9 @@ public sealed class GranaryOptions
     /// <value>Default 30. Who reads from this silo's replicas elsewhere gets two thirds of it.</value>
     public int ShutdownSeconds { get; set; } = 30;
 
+    /// <summary>Slower memory behind the KV cache.</summary>
+    public KvOptions Kv { get; set; } = new();
+
     /// <summary>What models are computed with.</summary>
     public DeviceOptions Device { get; set; } = new();
 
@@ -80,6 +83,12 @@ public sealed class GranaryOptions
     /// <summary>How long responses are kept, and how much of them.</summary>
     public ResponsesOptions Responses { get; set; } = new();
 
+    /// <summary>How long sessions live, and how large they get.</summary>
+    public SessionsOptions Sessions { get; set; } = new();
+
+    /// <summary>Where grains keep what must outlive a silo.</summary>
+    public StorageOptions Storage { get; set; } = new();
+
     /// <summary>Streams that another gateway can go on with.</summary>
     public StreamsOptions Streams { get; set; } = new();
 
@@ -90,7 +99,7 @@ public sealed class GranaryOptions
     internal int PlannedRanks => Ranks == 0 && Device.HasOwnMemory ? 1 : Ranks;
 }
 
-/// <summary>How long responses of <c>/v1/responses</c> are kept, and how much of them. They are kept in memory.</summary>
+/// <summary>How long responses of <c>/v1/responses</c> are kept, and how much of them. They are kept in the storage of the silo.</summary>
 public sealed class ResponsesOptions
 {
     /// <summary>Seconds for which a response can be asked for and gone on from.</summary>
@@ -99,7 +108,7 @@ public sealed class ResponsesOptions
     /// <summary>Bytes of one conversation's items; a request beyond them is answered 400.</summary>
     public int MaxConversationBytes { get; set; } = 1 << 20;
 
-    /// <summary>Bytes of this silo's memory for all responses; the oldest are dropped beyond them.</summary>
+    /// <summary>Bytes of this silo's memory for all responses, where it keeps them; the oldest are dropped beyond them.</summary>
     public long MemoryBytes { get; set; } = 64 << 20;
 }
 

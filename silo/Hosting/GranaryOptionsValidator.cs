@@ -29,6 +29,7 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("MaxQueuedSequences", options.MaxQueuedSequences, 1, 65_536);
         Range("ShutdownSeconds", options.ShutdownSeconds, 1, 900);
         if (!Enum.IsDefined(options.Quantize)) failures.Add($"Granary:Quantize is {(int)options.Quantize}; it must be Float32, Int8 or Int4.");
+        failures.AddRange(KvSettings.Check(options));
         failures.AddRange(DeviceSettings.Check(options));
 
         Name("Cluster:ServiceId", options.Cluster.ServiceId);
@@ -52,6 +53,13 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("Responses:LifetimeSeconds", options.Responses.LifetimeSeconds, 1, 40 * 86_400);
         Range("Responses:MaxConversationBytes", options.Responses.MaxConversationBytes, 1024, 1 << 26);
         Range("Responses:MemoryBytes", options.Responses.MemoryBytes, 1 << 16, long.MaxValue);
+        Range("Sessions:IdleSeconds", options.Sessions.IdleSeconds, 1, 40 * 86_400);
+        Range("Sessions:MaxHistoryTokens", options.Sessions.MaxHistoryTokens, 1, 1 << 24);
+        Range("Sessions:PinSeconds", options.Sessions.PinSeconds, 0, 86_400);
+        Range("Sessions:MemoryBytes", options.Sessions.MemoryBytes, 1 << 16, long.MaxValue);
+        Range("Storage:TimeoutMilliseconds", options.Storage.TimeoutMilliseconds, 50, 10_000);
+        Range("Storage:MaxValueBytes", options.Storage.MaxValueBytes, 1 << 16, 1 << 28);
+        Range("Storage:EntryLifetimeSeconds", options.Storage.EntryLifetimeSeconds, 0, 400 * 86_400);
         Range("Streams:RetentionSeconds", options.Streams.RetentionSeconds, 1, 86_400);
         Range("Streams:MaxBytes", options.Streams.MaxBytes, 1024, 1 << 26);
         Range("Streams:MemoryBytes", options.Streams.MemoryBytes, 1 << 16, long.MaxValue);

@@ -11,14 +11,13 @@ namespace Granary.Silo.Hosting;
 
 /// <summary>Brings the configured models up once the silo runs. A model that cannot be loaded faults <see cref="Completed"/>, and the command that waits for it ends the process.</summary>
 /// <remarks>
-/// It runs beside the gateway, so that liveness and readiness can be asked while models load. Afterwards it repeats what is wanted
-/// whenever the cluster has forgotten it: a model's grain is lost with its silo.
+/// It runs beside the gateway, so that liveness and readiness can be asked while models load. Whole replicas are this process' share of the model, beside those of
+/// other silos. Afterwards it repeats what is wanted as soon as the cluster has forgotten it: a model's grain is lost with its silo.
 /// </remarks>
 internal sealed partial class ModelDeployment(
     ModelCatalog catalog, IGrainFactory grains, IOptions<GranaryOptions> options, SiloIdentity silo, SiloPlace place, TimeProvider time,
     ILogger<ModelDeployment> logger) : BackgroundService
 {
-    private static readonly TimeSpan LookPeriod = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan WaitPeriod = TimeSpan.FromSeconds(1);
 
     private readonly TaskCompletionSource _completed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -51,7 +50,7 @@ internal sealed partial class ModelDeployment(
         {
             foreach (var model in catalog.Names) await DeployAsync(model, stoppingToken);
             _completed.SetResult();
-            await RepeatAsync(stoppingToken);
+            await Task.WhenAll(catalog.Names.Select(model => RepeatAsync(model, stoppingToken)));
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
@@ -102,29 +101,36 @@ internal sealed partial class ModelDeployment(
     private DeploymentSpec Spec()
     {
         var settings = options.Value;
-        return new(settings.Replicas, settings.IsWhole ? silo.WorkerKeys : [], place.Group.Threads, settings.KvBlocks, settings.Stages, settings.PlannedRanks);
+        return new(settings.Replicas, settings.IsWhole ? silo.WorkerKeys : [], place.Group.Threads, settings.KvBlocks, settings.Stages, settings.PlannedRanks)
+        {
+            Offer = settings.IsWhole ? silo.Name : null,
+        };
     }
 
-    /// <summary>Looks now and then whether the cluster still knows what it is to serve.</summary>
-    private async Task RepeatAsync(CancellationToken cancellationToken)
+    /// <summary>Hears of every change of the model, and whether it still knows what it is to serve.</summary>
+    private async Task RepeatAsync(string model, CancellationToken cancellationToken)
     {
+        var known = ModelWatch.Nothing;
         while (true)
         {
-            await Task.Delay(LookPeriod, time, cancellationToken);
-            foreach (var model in catalog.Names)
+            try
             {
-                try
-                {
-                    var grain = grains.GetGrain<IModelGrain>(model);
-                    if ((await grain.GetStatusAsync(cancellationToken)).WantedReplicas == 0) await grain.DeployAsync(Spec(), cancellationToken);
-                }
-                catch (Exception exception) when (exception is not OperationCanceledException)
-                {
-                    LogNotRepeated(model, exception);
-                }
+                var grain = grains.GetGrain<IModelGrain>(model);
+                var status = await grain.WatchAsync(known, cancellationToken);
+                known = status.Version;
+                if (IsForgotten(status)) await grain.DeployAsync(Spec(), cancellationToken);
+            }
+            catch (Exception exception) when (exception is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
+            {
+                LogNotRepeated(model, exception);
+                await Task.Delay(WaitPeriod, time, cancellationToken);
             }
         }
     }
+
+    /// <remarks>Where somebody has deployed the model for the cluster as a whole, no share of a silo is wanted.</remarks>
+    private bool IsForgotten(ModelStatus status) =>
+        status.WantedReplicas == 0 || (Spec().Offer is { } offer && status.Offers.Length > 0 && !status.Offers.Contains(offer));
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Model {Model} is deployed: {Replicas} replicas of {Threads} threads, context {ContextLength}.")]
     private partial void LogDeployed(string model, int replicas, int threads, int contextLength);

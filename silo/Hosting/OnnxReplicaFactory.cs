@@ -11,7 +11,8 @@ using Microsoft.Extensions.Options;
 namespace Granary.Silo.Hosting;
 
 /// <summary>Starts engines on ONNX Runtime for the models of the catalog.</summary>
-internal sealed class OnnxReplicaFactory(ModelCatalog catalog, SiloPlace place, IOptions<GranaryOptions> options, TimeProvider time) : IReplicaFactory
+internal sealed partial class OnnxReplicaFactory(
+    ModelCatalog catalog, SiloPlace place, IOptions<GranaryOptions> options, TimeProvider time, ILogger<OnnxReplicaFactory> logger) : IReplicaFactory
 {
     public async Task<LoadedReplica> CreateAsync(ReplicaSpec spec, CancellationToken cancellationToken)
     {
@@ -35,7 +36,9 @@ internal sealed class OnnxReplicaFactory(ModelCatalog catalog, SiloPlace place, 
         var executor = OnnxStepExecutor.Open(imported.Directory, EngineSettings.ToExecutor(settings, spec, kvMemory));
         try
         {
-            var engine = InferenceEngine.Start(EngineSettings.ToEngine(settings), executor, time);
+            if (KvSettings.AsksInVain(settings, executor)) LogNoTiers(spec.ReplicaId);
+            var tiered = EngineSettings.ToEngine(settings) with { HostCacheBytes = KvSettings.HostCacheBytes(settings, place.Group.MemoryOfEach, executor) };
+            var engine = InferenceEngine.Start(tiered, executor, time, KvSettings.OpenDisk(settings, executor));
             return new LoadedReplica(engine, imported.Description.EosTokenIds.ToFrozenSet(), DeviceBytes: isDevice ? weights + ModelBytes.OfCache(imported, executor.Shape) : 0);
         }
         catch
@@ -44,4 +47,7 @@ internal sealed class OnnxReplicaFactory(ModelCatalog catalog, SiloPlace place, 
             throw;
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId} keeps no copies of its KV cache, though Granary:Kv asks for them: the blocks of its device cannot be copied.")]
+    private partial void LogNoTiers(string replicaId);
 }

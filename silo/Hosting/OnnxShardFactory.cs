@@ -15,7 +15,8 @@ using Microsoft.Extensions.Options;
 namespace Granary.Silo.Hosting;
 
 /// <summary>Runs shards of the catalog's models on ONNX Runtime, joined by tensor links, and engines over them.</summary>
-internal sealed class OnnxShardFactory(ModelCatalog catalog, SiloPlace place, IOptions<GranaryOptions> options, TimeProvider time) : IShardFactory, IAsyncDisposable
+internal sealed partial class OnnxShardFactory(
+    ModelCatalog catalog, SiloPlace place, IOptions<GranaryOptions> options, TimeProvider time, ILogger<OnnxShardFactory> logger) : IShardFactory, IAsyncDisposable
 {
     private readonly ConcurrentDictionary<(string ReplicaId, long Epoch, ShardPlace Place), OnnxShard> _shards = new();
     private readonly Lock _gate = new();
@@ -56,6 +57,7 @@ internal sealed class OnnxShardFactory(ModelCatalog catalog, SiloPlace place, IO
         }
 
         var executor = new ShardedStepExecutor(leader.Shape, Slices(spec), controls, TimeSpan.FromSeconds(options.Value.Links.StepTimeoutSeconds), time);
+        if (KvSettings.AsksInVain(options.Value, executor)) LogNoTiers(spec.ReplicaId);
         try
         {
             return new LoadedReplica(InferenceEngine.Start(EngineSettings.ToEngine(options.Value), executor, time), leader.EosTokenIds.ToFrozenSet());
@@ -116,4 +118,7 @@ internal sealed class OnnxShardFactory(ModelCatalog catalog, SiloPlace place, IO
         public void Report(ImportProgress value) =>
             progress.Report(value is { Phase: ImportPhase.Writing, BytesTotal: > 0 } ? 0.99 * value.BytesDone / value.BytesTotal : value.Phase == ImportPhase.Committing ? 0.99 : 0);
     }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId} keeps no copies of its KV cache, though Granary:Kv asks for them: it is cut.")]
+    private partial void LogNoTiers(string replicaId);
 }

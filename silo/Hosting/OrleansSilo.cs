@@ -1,4 +1,5 @@
 using System.Net;
+using Granary.Silo.Storage;
 using Orleans.Configuration;
 using Orleans.Hosting;
 
@@ -7,8 +8,9 @@ namespace Granary.Silo.Hosting;
 /// <summary>The Orleans side of the silo: alone in its process, one of several in it, or a member of a cluster that Redis holds together.</summary>
 internal static class OrleansSilo
 {
-    public static void Configure(ISiloBuilder silo, ClusterOptions cluster, SiloPlace place)
+    public static void Configure(ISiloBuilder silo, GranaryOptions options, SiloPlace place)
     {
+        var cluster = options.Cluster;
         if (string.IsNullOrWhiteSpace(cluster.Redis))
         {
             // The first silo of the process keeps the membership of all of them.
@@ -26,7 +28,7 @@ internal static class OrleansSilo
             silo.Configure<Orleans.Configuration.ClusterOptions>(o => (o.ServiceId, o.ClusterId) = (cluster.ServiceId, cluster.ClusterId));
         }
 
-        silo.AddMemoryGrainStorageAsDefault();
+        StorageSetup.Configure(silo, options);
         silo.Configure<SiloOptions>(o => o.SiloName = SiloIdentity.NameOf(cluster, place));
         // A crashed silo is evicted within about a second, a hung one within five; the defaults take 6 and 60.
         silo.Configure<ClusterMembershipOptions>(o =>

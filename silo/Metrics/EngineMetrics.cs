@@ -25,6 +25,9 @@ internal sealed class EngineMetrics
         Counter("generation_tokens", "Tokens generated.", load => load.GenerationTokens);
         Counter("prefix_cache_queries", "Prompt tokens looked up in the prefix cache.", load => load.PrefixCacheQueries);
         Counter("prefix_cache_hits", "Prompt tokens found in the prefix cache.", load => load.PrefixCacheHits);
+        Counter("external_prefix_cache_hits", "Prompt tokens copied back from slower memory; prefix_cache_hits has them too.", load => load.KvTierHits);
+        Counter("kv_offload_bytes", "Bytes copied between the tiers of the KV cache.", load => load.KvTierBytes);
+        Counter("kv_offload_corrupt_blocks", "Copies of KV blocks whose checksum did not fit; they were computed again.", load => load.KvTierCorrupt);
 
         void Gauge(string name, string description, Func<EngineLoad, double> value) =>
             meter.CreateObservableGauge($"vllm.{name}", () => Observe(value), null, description);

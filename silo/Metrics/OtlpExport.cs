@@ -1,4 +1,5 @@
 using Granary.Client;
+using Granary.Grains.Routing;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 
@@ -12,7 +13,8 @@ internal sealed class OtlpExport : IHostedService, IDisposable
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _provider = Sdk.CreateMeterProviderBuilder()
-            .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, SurvivalMetrics.MeterName, "Microsoft.Orleans")
+            .AddMeter(RequestMetrics.MeterName, EngineMetrics.MeterName, StorageMetrics.MeterName, RouterMetrics.MeterName, "Microsoft.Orleans")
+            .AddMeter(SessionRecorder.MeterName, GrainGenerationClient.MeterName)
             .AddOtlpExporter()
             .Build();
         return Task.CompletedTask;

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Granary.GrainInterfaces;
 using Granary.Silo.Gateway;
 using Granary.Silo.Gateway.Responses;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Tests.Conformance.Responses;
 using Granary.Tests.Conformance.Support;
 using Microsoft.AspNetCore.Routing;
@@ -37,6 +38,7 @@ public sealed class DescriptionTests(ScriptedSilo scripted)
         { "CompletionRequest", [$"{{\"prompt\":\"a\",{Streaming}}}"] },
         { "ResponseRequest", [$"{{{Items},\"stream\":true,\"stream_options\":{{}},\"text\":{{\"format\":{{\"type\":\"text\"}}}},\"reasoning\":{{}}}}"] },
         { "EmbeddingRequest", ["""{"input":"a"}"""] },
+        { "SessionFork", ["{}"] },
         { "TokenizeRequest", [$"{{{Conversation}}}", """{"prompt":"a"}"""] },
         { "DetokenizeRequest", ["""{"tokens":[1]}"""] },
     };
@@ -110,7 +112,8 @@ public sealed class DescriptionTests(ScriptedSilo scripted)
         Assert.Empty(failures);
         Assert.Equal(
             Description["paths"]!.AsObject().Select(path => path.Key.Replace("{id}", Api.Model))
-                .Where(path => path is not ("/metrics" or "/openapi.json") && !path.StartsWith(ResponsesApi.Path, StringComparison.Ordinal)).Order(),
+                .Where(path => path is not ("/metrics" or "/openapi.json") && !path.StartsWith(ResponsesApi.Path, StringComparison.Ordinal)
+                    && !path.StartsWith("/v1/sessions", StringComparison.Ordinal) && !path.StartsWith("/v1/streams/", StringComparison.Ordinal)).Order(),
             Exchanges.All.Where(exchange => exchange.Ours != "ErrorResponse").Select(exchange => exchange.Path).Distinct().Order());
     }
 
@@ -183,6 +186,7 @@ public sealed class DescriptionTests(ScriptedSilo scripted)
         "ChatCompletionRequest" => Reader<PlanReader>().ReadChat(fields, 0),
         "CompletionRequest" => Reader<PlanReader>().ReadCompletion(fields, 0),
         "ResponseRequest" => Reader<ResponseReader>().ReadAsync(fields, 0, default).GetAwaiter().GetResult(),
+        "SessionFork" => SessionsEndpoint.ReadFork(fields),
         "EmbeddingRequest" => Reader<EmbeddingReader>().Read(fields),
         "TokenizeRequest" => Reader<TokenEndpoints>().ReadTokenize(fields),
         _ => Reader<TokenEndpoints>().ReadDetokenize(fields),

@@ -47,6 +47,20 @@ public sealed class GranaryOptionsTests
     }
 
     [Fact]
+    public void EveryFailureOfKvTiers_IsTold()
+    {
+        var options = new GranaryOptions { Kv = new KvOptions { HostCacheBytes = -1 } };
+        Assert.Equal(["Granary:Kv:HostCacheBytes is -1; it must be from 0 to 70368744177664."], new GranaryOptionsValidator().Validate(null, options).Failures);
+
+        options.Kv = new KvOptions { HostCacheBytes = 0, DiskCacheBytes = 5 };
+        Assert.Equal(
+            [
+                "Granary:Kv:DiskFolder is empty; with Granary:Kv:DiskCacheBytes 5 it must be a folder.",
+                "Granary:Kv:HostCacheBytes is 0; with Granary:Kv:DiskCacheBytes 5 it must be above, as blocks go to the disk by way of memory.",
+            ], new GranaryOptionsValidator().Validate(null, options).Failures);
+    }
+
+    [Fact]
     public void EveryFailureOfPartitionsAndLinks_IsTold()
     {
         var options = new GranaryOptions { Stages = -1, Ranks = 65, Silos = 17, Cores = -1, MemoryBytes = -1 };

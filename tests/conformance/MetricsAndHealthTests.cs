@@ -26,7 +26,8 @@ public sealed partial class MetricsAndHealthTests(SiloFixture fixture)
         foreach (var name in (string[])[
             "vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:cache_config_info",
             "vllm:num_preemptions_total", "vllm:prompt_tokens_total", "vllm:generation_tokens_total",
-            "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"])
+            "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total",
+            "vllm:external_prefix_cache_hits_total", "vllm:kv_offload_bytes_total", "vllm:kv_offload_corrupt_blocks_total"])
         {
             var sample = Assert.Single(scrape, s => s.Name == name);
             Assert.Contains($"model_name=\"{Api.Model}\"", sample.Labels);

@@ -12,6 +12,8 @@ public sealed class RecordingExecutor(IStepExecutor inner) : IStepExecutor
 
     public ExecutorShape Shape => inner.Shape;
 
+    public IKvBlockStore? BlockStore => inner.BlockStore;
+
     public Task? Lost => inner.Lost;
 
     /// <summary>Digests of every row of logits so far.</summary>

@@ -14,6 +14,8 @@ public sealed class ScriptedExecutor(IStepExecutor inner) : IStepExecutor
 
     public ExecutorShape Shape => inner.Shape;
 
+    public IKvBlockStore? BlockStore => inner.BlockStore;
+
     public Task? Lost { get; set; }
 
     /// <summary>Called with each plan as it begins, on the engine's thread; what it throws is the beginning's failure.</summary>

@@ -6,11 +6,16 @@ namespace Granary.Client.Cli.Chat;
 internal sealed class Conversation(GranaryClient client, ChatSettings settings, TimeProvider time)
 {
     private readonly List<ChatTurn> _turns = [];
+    private string _session = NewSession();
 
     /// <summary>Questions and answers so far, the system message left out.</summary>
     public IReadOnlyList<ChatTurn> Turns => _turns;
 
-    public void Reset() => _turns.Clear();
+    public void Reset()
+    {
+        _turns.Clear();
+        _session = NewSession();
+    }
 
     /// <summary>Asks, and hands on the answer's text as it comes.</summary>
     /// <param name="cancellationToken">Ends the answer: what came is kept, and is not an error. With nothing come, the question was not asked.</param>
@@ -22,7 +27,7 @@ internal sealed class Conversation(GranaryClient client, ChatSettings settings, 
         {
             Model = settings.Model,
             Messages = [.. settings.System is { } system ? [new ChatTurn("system", system)] : Array.Empty<ChatTurn>(), .. _turns, asked],
-            Settings = settings.Generation,
+            Settings = settings.Generation with { SessionId = _session },
         };
         var answer = new StringBuilder();
         GenerationUsage? usage = null;
@@ -48,4 +53,6 @@ internal sealed class Conversation(GranaryClient client, ChatSettings settings, 
         if (answer.Length > 0 || !endedEarly) _turns.AddRange([asked, new ChatTurn("assistant", answer.ToString())]);
         return new ChatFigures(answer.Length > 0 ? time.GetElapsedTime(started, first) : null, time.GetElapsedTime(first, last), usage, endedEarly);
     }
+
+    private static string NewSession() => $"chat-{Guid.NewGuid():N}";
 }

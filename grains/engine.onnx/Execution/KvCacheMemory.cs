@@ -8,13 +8,15 @@ namespace Granary.Engine.Onnx.Execution;
 
 /// <summary>The KV cache of one shard on the CPU: keys and values of its layers and KV heads, in native memory.</summary>
 /// <remarks>Pages that no block has used yet are address space only, so a generous size costs nothing before it is needed.</remarks>
-internal sealed unsafe class KvCacheMemory : IKvCache
+internal sealed unsafe class KvCacheMemory : IKvCache, IKvBlockStore
 {
     // Large pages save the walks that a cache read in 4 KiB pieces would otherwise pay.
     private const nuint Alignment = 1 << 21;
     private const int AdviseHugePages = 14; // MADV_HUGEPAGE
 
     private readonly OrtValue[] _values;
+    private readonly nuint _stride;
+    private readonly int _blockBytesOfTensor;
     private byte* _memory;
 
     public KvCacheMemory(ModelDescription model, ExecutorShape whole)
@@ -22,7 +24,8 @@ internal sealed unsafe class KvCacheMemory : IKvCache
         var part = model.Part;
         long[] shape = [whole.KvBlockCount, whole.KvBlockTokens, part.KvHeads.Count, model.HeadSize];
         var tensorBytes = shape.Aggregate((long)sizeof(float), (product, dimension) => checked(product * dimension));
-        var stride = ((nuint)tensorBytes + 63) & ~(nuint)63;
+        var stride = _stride = ((nuint)tensorBytes + 63) & ~(nuint)63;
+        _blockBytesOfTensor = checked((int)(tensorBytes / whole.KvBlockCount));
         _values = new OrtValue[part.Layers.Count * 2];
         var bytes = checked(stride * (nuint)_values.Length);
         _memory = (byte*)NativeMemory.AlignedAlloc(bytes, Alignment);
@@ -36,6 +39,21 @@ internal sealed unsafe class KvCacheMemory : IKvCache
 
     ~KvCacheMemory() => Free();
 
+    /// <inheritdoc/>
+    public int BlockBytes => checked(_blockBytesOfTensor * _values.Length);
+
+    /// <inheritdoc/>
+    public void Read(int block, Span<byte> content)
+    {
+        for (var i = 0; i < _values.Length; i++) PartOf(block, i).CopyTo(content[(i * _blockBytesOfTensor)..]);
+    }
+
+    /// <inheritdoc/>
+    public void Write(int block, ReadOnlySpan<byte> content)
+    {
+        for (var i = 0; i < _values.Length; i++) content.Slice(i * _blockBytesOfTensor, _blockBytesOfTensor).CopyTo(PartOf(block, i));
+    }
+
     public OrtValue Keys(int place) => _values[place * 2];
 
     public OrtValue Values(int place) => _values[(place * 2) + 1];
@@ -46,6 +64,10 @@ internal sealed unsafe class KvCacheMemory : IKvCache
         Free();
         GC.SuppressFinalize(this);
     }
+
+    /// <summary>A block's keys or values of one layer, which lie together.</summary>
+    private Span<byte> PartOf(int block, int tensor) =>
+        new(_memory + ((nuint)tensor * _stride) + ((nuint)block * (nuint)_blockBytesOfTensor), _blockBytesOfTensor);
 
     private void Free()
     {

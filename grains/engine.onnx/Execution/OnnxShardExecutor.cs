@@ -41,6 +41,9 @@ public sealed class OnnxShardExecutor : IShardExecutor
     /// <summary>Whether the weights are mapped from the prepacked form; false where the folder could not be written and they were packed in memory.</summary>
     public bool IsPrepacked { get; }
 
+    /// <summary>The shard's KV cache, where it lies in memory that the CPU reads.</summary>
+    internal IKvBlockStore? BlockStore => _cache as IKvBlockStore;
+
     /// <inheritdoc/>
     public ReadOnlySpan<float> Output => _binding.HiddenOut(_rows.Tokens);
 

@@ -15,6 +15,9 @@ public sealed class OnnxStepExecutor : IStepExecutor
 
     public ExecutorShape Shape => _shard.Shape.Whole;
 
+    /// <inheritdoc/>
+    public IKvBlockStore? BlockStore => _shard.BlockStore;
+
     public ModelDescription Model => _shard.Model;
 
     /// <inheritdoc cref="OnnxShardExecutor.IsPrepacked"/>

@@ -23,6 +23,9 @@ public interface IStepExecutor : IDisposable
 
     /// <summary>Completes or faults when the device is lost, which an engine without work would not see; null where that cannot happen by itself.</summary>
     Task? Lost => null;
+
+    /// <summary>Its KV cache, where blocks can be copied out and in; null where that is not so, and then nothing is cached but on the device.</summary>
+    IKvBlockStore? BlockStore => null;
 }
 
 /// <summary>What a replica's device offers.</summary>

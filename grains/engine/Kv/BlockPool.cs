@@ -9,6 +9,7 @@ namespace Granary.Engine.Kv;
 internal sealed class BlockPool
 {
     private readonly int[] _references;
+    private readonly int[] _pins; // How many of the references only keep the block.
     private readonly int[] _next; // Index Capacity is the list's head and tail at once.
     private readonly int[] _previous;
 
@@ -18,6 +19,7 @@ internal sealed class BlockPool
         Capacity = capacity;
         FreeCount = capacity;
         _references = new int[capacity];
+        _pins = new int[capacity];
         _next = new int[capacity + 1];
         _previous = new int[capacity + 1];
         for (var i = 0; i <= capacity; i++)
@@ -32,6 +34,12 @@ internal sealed class BlockPool
     public int FreeCount { get; private set; }
 
     public int UsedCount => Capacity - FreeCount;
+
+    /// <summary>Blocks that are pinned.</summary>
+    public int PinnedCount { get; private set; }
+
+    /// <summary>Blocks of <see cref="UsedCount"/> that nothing but pins reference.</summary>
+    public int PinnedOnlyCount { get; private set; }
 
     public int ReferencesOf(int block) => _references[block];
 
@@ -53,18 +61,42 @@ internal sealed class BlockPool
     /// <summary>Adds a reference; a free block leaves the list.</summary>
     public void Acquire(int block)
     {
+        if (IsPinnedOnly(block)) PinnedOnlyCount--;
         if (_references[block]++ > 0) return;
         _next[_previous[block]] = _next[block];
         _previous[_next[block]] = _previous[block];
         FreeCount--;
     }
 
+    /// <summary>Adds a reference that only keeps the block.</summary>
+    public void Pin(int block)
+    {
+        Acquire(block);
+        if (_pins[block]++ == 0) PinnedCount++;
+        if (IsPinnedOnly(block)) PinnedOnlyCount++;
+    }
+
+    /// <summary>Drops such a reference, of a block that is cached.</summary>
+    public void Unpin(int block)
+    {
+        if (_pins[block] == 0) throw new InvalidOperationException($"KV block {block} is not pinned.");
+        if (IsPinnedOnly(block)) PinnedOnlyCount--;
+        if (--_pins[block] == 0) PinnedCount--;
+        Release(block, cached: true);
+    }
+
+    private bool IsPinnedOnly(int block) => _pins[block] > 0 && _pins[block] == _references[block];
+
     /// <summary>Drops a reference. The last one frees the block: to be taken last if it is still <paramref name="cached"/>, else first.</summary>
     /// <exception cref="InvalidOperationException">The block is not referenced.</exception>
     public void Release(int block, bool cached)
     {
         if (_references[block] == 0) throw new InvalidOperationException($"KV block {block} is released more often than it was taken.");
-        if (--_references[block] > 0) return;
+        if (--_references[block] > 0)
+        {
+            if (IsPinnedOnly(block)) PinnedOnlyCount++;
+            return;
+        }
 
         var after = cached ? _previous[Capacity] : Capacity;
         var before = _next[after];

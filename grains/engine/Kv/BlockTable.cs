@@ -19,6 +19,9 @@ internal sealed class BlockTable(string? salt)
     /// <summary>Number in the index of block <see cref="Indexed"/> - 1; negative once that chain is broken.</summary>
     public long LastNumber { get; set; } = PrefixIndex.NoParent;
 
+    /// <summary>Leading blocks of which copies have been waited for.</summary>
+    public int Fetched { get; set; }
+
     private int NamedCount { get; set; }
 
     public void Add(int block)

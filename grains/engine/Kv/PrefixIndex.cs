@@ -23,6 +23,11 @@ internal sealed class PrefixIndex(int blockCount, int blockTokens)
     /// <summary>The number under which a block was added.</summary>
     public long NumberOf(int block) => _entries[block].Number;
 
+    public UInt128 NameOf(int block) => _entries[block].Name;
+
+    /// <returns>The block of that name; -1 when there is none.</returns>
+    public int Find(UInt128 name) => _blocks.TryGetValue(name, out var block) ? block : -1;
+
     /// <returns>The block that holds these tokens after that parent; -1 when none does.</returns>
     public int Find(UInt128 name, ReadOnlySpan<int> tokens, long parent, string? salt)
     {
@@ -37,6 +42,16 @@ internal sealed class PrefixIndex(int blockCount, int blockTokens)
         if (!_blocks.TryAdd(name, block)) return false;
         _entries[block] = new(name, ++_added, parent, salt);
         tokens.CopyTo(TokensOf(block));
+        return true;
+    }
+
+    /// <summary>Adds a copy of another index's block, under the same number. Does nothing when the name is taken.</summary>
+    /// <remarks>So a block that comes back is what those behind it were added to.</remarks>
+    public bool TryAdd(int block, PrefixIndex source, int copied)
+    {
+        if (!_blocks.TryAdd(source._entries[copied].Name, block)) return false;
+        _entries[block] = source._entries[copied];
+        source.TokensOf(copied).CopyTo(TokensOf(block));
         return true;
     }
 

@@ -20,6 +20,9 @@ internal sealed class ScheduledStep
     /// <summary>When it began, by the engine's clock.</summary>
     public long Began { get; set; }
 
+    /// <summary>How long it should take by what was measured before it.</summary>
+    public double ExpectedSeconds { get; set; }
+
     /// <summary>Takes in those of the sequences, in this order, that have been given tokens of this step.</summary>
     public void Collect(List<Sequence> running)
     {

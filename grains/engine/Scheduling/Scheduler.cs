@@ -19,6 +19,7 @@ internal sealed class Scheduler
     private readonly int _maxRunning;
     private readonly int _maxLogitRows;
     private readonly KvCache _cache;
+    private readonly KvPins _pins;
     private readonly PrefixWaits _prefixWaits;
     private readonly AloneTurns _aloneTurns;
     private readonly List<Sequence> _waiting = []; // Both in order of arrival.
@@ -42,6 +43,7 @@ internal sealed class Scheduler
         _maxLogitRows = shape.MaxLogitRows;
         _maxRunning = Math.Min(Math.Min(options.MaxRunningSequences, options.MaxTokensPerStep), _maxLogitRows); // So that each advances.
         _cache = cache ?? new(shape.KvBlockCount, shape.KvBlockTokens, options.PrefixCaching);
+        _pins = new(_cache, (int)(_cache.Capacity * (long)options.MaxPinnedPercent / 100));
         _prefixWaits = new(_cache);
         _writer = new(_maxTokens, _maxRunning, _maxLogitRows, shape.Summaries);
         _depth = shape.StepsInFlight;
@@ -53,6 +55,9 @@ internal sealed class Scheduler
     public int WaitingCount => _waiting.Count;
 
     public KvCache Cache => _cache;
+
+    /// <summary>What is kept for who comes back; given up before anybody waits for blocks.</summary>
+    public KvPins Pins => _pins;
 
     /// <summary>Sequences that have started to run, or ended before they did, since the last call.</summary>
     public int TakeNoLongerQueued()
@@ -248,7 +253,7 @@ internal sealed class Scheduler
     {
         var chunk = ChunkOf(sequence);
         if (chunk == 0) return false;
-        while (!_cache.TryGrow(sequence.Blocks, sequence.Computed + chunk))
+        while (!TryGrow(sequence, sequence.Computed + chunk))
         {
             if ((PausedVictim() ?? YoungestVictim(sequence)) is not { } victim)
             {
@@ -287,7 +292,7 @@ internal sealed class Scheduler
         {
             var sequence = _waiting[i];
             if (sequence == _aloneTurns.Held) return; // As below.
-            if (sequence.IsAlone || sequence.Handle.IsPaused() || _prefixWaits.MustWait(sequence, _running))
+            if (sequence.IsAlone || sequence.Handle.IsPaused() || _prefixWaits.MustWait(sequence, _running) || _cache.MustFetch(sequence.Blocks, sequence.CacheableTokens))
             {
                 i++;
                 continue;
@@ -321,7 +326,7 @@ internal sealed class Scheduler
         if (_running.Count >= _maxRunning) return false;
 
         var cached = _cache.AcquirePrefix(sequence.Blocks, sequence.CacheableTokens);
-        if (!_cache.TryGrow(sequence.Blocks, sequence.TokenCount))
+        if (!TryGrow(sequence, sequence.TokenCount))
         {
             _cache.Release(sequence.Blocks);
             return false;
@@ -334,6 +339,10 @@ internal sealed class Scheduler
         if (!sequence.Started) CountStart(sequence, cached);
         return true;
     }
+
+    private bool TryGrow(Sequence sequence, int tokens) =>
+        _cache.TryGrow(sequence.Blocks, tokens)
+        || (_pins.TryFree(_cache.BlocksFor(tokens) - sequence.Blocks.Count) && _cache.TryGrow(sequence.Blocks, tokens));
 
     private void CountStart(Sequence sequence, int cached)
     {

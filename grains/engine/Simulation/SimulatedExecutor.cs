@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Granary.Engine.Execution;
 
 namespace Granary.Engine.Simulation;
@@ -8,7 +9,7 @@ namespace Granary.Engine.Simulation;
 /// logits are drawn from that hash. So a wrong block, position, order or stale content changes the output, as in a real model, and entries that were never
 /// written, or written twice in a step, are errors; so are blocks that a step writes while another in flight uses them.
 /// </remarks>
-public sealed class SimulatedExecutor : IStepExecutor
+public sealed class SimulatedExecutor : IStepExecutor, IKvBlockStore
 {
     private const int Peaks = 8;
     private const float PeakHeight = 4;
@@ -41,6 +42,14 @@ public sealed class SimulatedExecutor : IStepExecutor
     }
 
     public ExecutorShape Shape { get; }
+
+    public IKvBlockStore BlockStore => this;
+
+    public int BlockBytes => _device.KvBlockTokens * sizeof(ulong);
+
+    public void Read(int block, Span<byte> content) => MemoryMarshal.AsBytes(EntriesOf(block)).CopyTo(content);
+
+    public void Write(int block, ReadOnlySpan<byte> content) => content.CopyTo(MemoryMarshal.AsBytes(EntriesOf(block)));
 
     public void Begin(StepPlan plan)
     {
@@ -138,6 +147,8 @@ public sealed class SimulatedExecutor : IStepExecutor
             hidden++;
         }
     }
+
+    private Span<ulong> EntriesOf(int block) => _entries.AsSpan(block * _device.KvBlockTokens, _device.KvBlockTokens);
 
     private int PlaceOf(StepPlan plan, int b, int position)
     {

@@ -4,14 +4,18 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans;
+using Orleans.Runtime;
 
 namespace Granary.Grains.Cluster;
 
-/// <summary>Tells the inventory what this silo's worker has and does: each period, and at once when something begins or ends.</summary>
+/// <summary>Tells the inventory what this silo's worker has and does: each period, and at once when something begins or ends, or a silo comes or goes.</summary>
 internal sealed partial class InventoryReporter(
-    EngineHost engines, ShardHost shards, LocalWorker worker, IGrainFactory grains, IOptions<InventoryOptions> options, TimeProvider time,
-    ILogger<InventoryReporter> logger) : BackgroundService
+    EngineHost engines, ShardHost shards, LocalWorker worker, IClusterMembershipService membership, IGrainFactory grains, IOptions<InventoryOptions> options,
+    TimeProvider time, ILogger<InventoryReporter> logger) : BackgroundService
 {
+    /// <summary>Pause after a report that did not arrive: whoever plans after a silo's loss waits for it.</summary>
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(250);
+
     private readonly SemaphoreSlim _changed = new(0, 1); // Changes that were not yet told are one change.
 
     public override async Task StartAsync(CancellationToken cancellationToken)
@@ -45,19 +49,37 @@ internal sealed partial class InventoryReporter(
         base.Dispose();
     }
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(ReportAsync(stoppingToken), FollowMembershipAsync(stoppingToken));
+
+    /// <summary>With a silo the inventory may have been lost: a new one waits to hear of everybody.</summary>
+    private async Task FollowMembershipAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await foreach (var _ in membership.MembershipUpdates.WithCancellation(stoppingToken)) OnChanged();
+        }
+        catch (OperationCanceledException)
+        {
+            // The silo stops.
+        }
+    }
+
+    private async Task ReportAsync(CancellationToken stoppingToken)
     {
         var period = options.Value.ReportPeriod;
         while (!stoppingToken.IsCancellationRequested)
         {
+            var pause = period;
             try
             {
                 var asked = await grains.GetGrain<IInventoryGrain>(0).ReportAsync(worker.Silo, [worker.Describe()], stoppingToken);
                 if (asked > TimeSpan.Zero && asked < period) period = asked;
+                pause = period;
             }
             catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
             {
-                LogNotReported(worker.Silo, period.TotalSeconds, exception);
+                if (RetryPause < period) pause = RetryPause;
+                LogNotReported(worker.Silo, pause.TotalSeconds, exception);
             }
             catch (OperationCanceledException)
             {
@@ -65,7 +87,7 @@ internal sealed partial class InventoryReporter(
             }
 
             using var wake = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
-            await Task.WhenAny(_changed.WaitAsync(wake.Token), Task.Delay(period, time, wake.Token));
+            await Task.WhenAny(_changed.WaitAsync(wake.Token), Task.Delay(pause, time, wake.Token));
             await wake.CancelAsync();
         }
     }

@@ -17,6 +17,9 @@ public sealed partial class EngineHost(
     IReplicaFactory factory, ReplicaLeader leader, IOptions<EngineHostOptions> options, TimeProvider time, ILogger<EngineHost> logger)
     : IHostedLifecycleService, IAsyncDisposable
 {
+    /// <summary>A process that has to end waits no longer for an engine's step: its memory goes with it.</summary>
+    private static readonly TimeSpan HurriedPatience = TimeSpan.FromSeconds(5);
+
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Slot> _slots = new(StringComparer.Ordinal);
     private readonly EngineHostOptions _options = options.Value;
@@ -170,7 +173,7 @@ public sealed partial class EngineHost(
         catch (Exception exception)
         {
             LogLoadFailed(spec.ReplicaId, slot.Epoch, exception);
-            if (loaded is not null) await GiveBackAsync(spec, loaded, slot.Epoch, hung: false).ConfigureAwait(false);
+            if (loaded is not null) await GiveBackAsync(spec, loaded, slot, hung: false).ConfigureAwait(false);
             throw exception switch
             {
                 ModelLoadException => exception,
@@ -196,7 +199,7 @@ public sealed partial class EngineHost(
             else replica.End(failure);
             if (failure is null) LogEnded(replicaId, slot.Epoch);
             else LogFailed(replicaId, slot.Epoch, failure);
-            await GiveBackAsync(replica.Spec, replica.Loaded, slot.Epoch, hung).ConfigureAwait(false);
+            await GiveBackAsync(replica.Spec, replica.Loaded, slot, hung).ConfigureAwait(false);
         }
 
         lock (_gate) _slots.Remove(replicaId);
@@ -235,18 +238,22 @@ public sealed partial class EngineHost(
     }
 
     /// <summary>Gives back what a life took. An engine that hangs keeps it, out of use.</summary>
-    private async Task GiveBackAsync(ReplicaSpec spec, LoadedReplica loaded, long epoch, bool hung)
+    private async Task GiveBackAsync(ReplicaSpec spec, LoadedReplica loaded, Slot slot, bool hung)
     {
         // Where the engine waits for a shard, it comes back when that has gone.
         if (hung && loaded.Shards is not null) await loaded.Shards.DisposeAsync().ConfigureAwait(false);
-        var patience = hung && loaded.Shards is null ? TimeSpan.Zero : StepWatchdog.LimitOf(loaded.Engine.Load, _options.HangFloor);
-        var disposing = DisposeEngineAsync(loaded, spec.ReplicaId, epoch);
-        await disposing.WaitAsync(patience, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        var disposing = DisposeEngineAsync(loaded, spec.ReplicaId, slot.Epoch);
+        using var bound = new CancellationTokenSource(hung && loaded.Shards is null ? TimeSpan.Zero : StepWatchdog.LimitOf(loaded.Engine.Load, _options.HangFloor), time);
+        await using (slot.Hurried.Register(() => bound.CancelAfter(HurriedPatience)).ConfigureAwait(false))
+        {
+            await disposing.WaitAsync(bound.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         if (!disposing.IsCompleted)
         {
-            Hung.Condemn(spec.ReplicaId, epoch);
-            Hung.Keep(spec, loaded, epoch, disposing);
-            LogHung(spec.ReplicaId, epoch);
+            Hung.Condemn(spec.ReplicaId, slot.Epoch);
+            Hung.Keep(spec, loaded, slot.Epoch, disposing);
+            LogHung(spec.ReplicaId, slot.Epoch);
         }
 
         if (!hung && loaded.Shards is not null) await loaded.Shards.DisposeAsync().ConfigureAwait(false);

@@ -77,7 +77,7 @@ internal sealed partial class ModelGrain
     {
         var spec = SpecOf(replica);
         var missing = _replicas.Count(other => other.Share == replica.Share && other.Living is null);
-        var placement = await planner.PlaceAsync(Model, replica.Index, spec, missing, living => EndAsync(living, cancellationToken), cancellationToken);
+        var placement = await planner.PlaceAsync(Model, replica.Index, spec, missing, replica.Leaving, living => EndAsync(living, cancellationToken), cancellationToken);
         if (replica.Placement is { } last && last != placement) await EndAsync(last, cancellationToken);
         replica.Place(placement);
     }

@@ -28,6 +28,9 @@ internal sealed partial class ModelGrain
     [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {ReplicaId} lives and nobody wants it; it is ended.")]
     private partial void LogStray(string replicaId);
 
+    [LoggerMessage(Level = LogLevel.Information, Message = "Replica {ReplicaId}, epoch {Epoch}, will end; another life of it is looked for.")]
+    private partial void LogDraining(string replicaId, long epoch);
+
     [LoggerMessage(Level = LogLevel.Warning, Message = "Replica {Replica} left with silo {Silo}.")]
     private partial void LogShareLeft(string replica, string silo);
 

@@ -109,6 +109,19 @@ internal sealed partial class ModelGrain(
         return Task.CompletedTask;
     }
 
+    public Task ReportDrainingAsync(ReplicaLife life, CancellationToken cancellationToken = default)
+    {
+        var replica = _replicas.Find(replica => replica.Living?.Replica == life);
+        // A whole replica has its own worker and can be nowhere else; one that this grain ends is not wanted as it is.
+        if (replica is null || replica.IsEnding || SpecOf(replica).IsWhole) return Task.CompletedTask;
+        LogDraining(life.ReplicaId, life.Epoch);
+        replica.Leave();
+        Publish();
+        RecoverMissing();
+        SetWatch();
+        return Task.CompletedTask;
+    }
+
     private ModelStatus Status() => new(Model, _replicas.Count, _news.Lives)
     {
         Missing = [.. _replicas.Where(replica => replica.Living is null).Select(replica => replica.ToMissing())],

@@ -35,6 +35,9 @@ internal sealed class ModelReplica(string? share, int index, string name, RetryC
     /// <summary>Null while it is not loaded.</summary>
     public ReplicaDescriptor? Living { get; private set; }
 
+    /// <summary>A life that takes nothing new and ends by itself, while the next is looked for; null where there is none.</summary>
+    public ReplicaLife? Leaving { get; private set; }
+
     /// <summary>The life of the silo that its life is on; null where that was not known.</summary>
     public SiloAddress? Silo { get; private set; }
 
@@ -46,11 +49,20 @@ internal sealed class ModelReplica(string? share, int index, string name, RetryC
     public void Loaded(ReplicaDescriptor descriptor, SiloAddress? silo)
     {
         if (Living?.Replica != descriptor.Replica) retry.Loaded();
-        (Living, Silo, Obstacle) = (descriptor, silo, null);
+        (Living, Leaving, Silo, Obstacle) = (descriptor, null, silo, null);
+    }
+
+    /// <summary>Its life will end by itself. Where it is does not matter to the next.</summary>
+    public void Leave()
+    {
+        Leaving = Living?.Replica;
+        retry.Forget();
+        (Placement, Living, Silo, Obstacle) = (null, null, null, "Its life is ending.");
     }
 
     public void LoadFailed(string why)
     {
+        if (Leaving is not null) retry.Forget(); // What it lacks comes free when its last life ends.
         retry.LoadFailed();
         Obstacle = why; // A life it has is not over because its worker did not answer once.
     }

@@ -3,6 +3,7 @@ using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
+using Granary.GrainInterfaces.Routing;
 using Microsoft.Extensions.Options;
 using Orleans;
 
@@ -12,10 +13,11 @@ namespace Granary.Grains.Models;
 internal sealed class ReplicaPlanner(IGrainFactory grains, IModelFiles files, IOptions<PartitionOptions> options, IOptions<WorkerOptions> worker)
 {
     /// <param name="missing">Replicas of the model that have still to be placed, this one included: they share the memory for KV caches.</param>
+    /// <param name="leaving">A life of the replica that ends by itself: another is looked for beside it.</param>
     /// <param name="end">Ends a life of the replica that is not what is wanted any more.</param>
     /// <exception cref="ModelLoadException">It fits nowhere; the message is the planner's arithmetic.</exception>
     public async Task<ReplicaPlacement> PlaceAsync(
-        string model, int index, DeploymentSpec deployment, int missing, Func<ReplicaPlacement, Task> end, CancellationToken cancellationToken)
+        string model, int index, DeploymentSpec deployment, int missing, ReplicaLife? leaving, Func<ReplicaPlacement, Task> end, CancellationToken cancellationToken)
     {
         if (deployment.IsWhole)
         {
@@ -24,7 +26,7 @@ internal sealed class ReplicaPlanner(IGrainFactory grains, IModelFiles files, IO
         }
 
         var workers = await grains.GetGrain<IInventoryGrain>(0).GetWorkersAsync(cancellationToken);
-        foreach (var living in FindLiving(workers, model, index))
+        foreach (var living in FindLiving(workers, model, index, leaving))
         {
             // It outlived whoever had planned it: there is nothing better than a replica that serves.
             if (living.Fits(index, deployment)) return living;
@@ -49,10 +51,10 @@ internal sealed class ReplicaPlanner(IGrainFactory grains, IModelFiles files, IO
     ];
 
     /// <summary>Lives of the replica wherever they are; the latest first.</summary>
-    private static IEnumerable<ReplicaPlacement> FindLiving(WorkerReport[] workers, string model, int index) =>
+    private static IEnumerable<ReplicaPlacement> FindLiving(WorkerReport[] workers, string model, int index, ReplicaLife? leaving) =>
         from worker in workers
         from replica in worker.Replicas
-        where replica.Spec.Model == model && GrainKeys.ReplicaName(replica.Spec.ReplicaId) == $"{model}/{index}"
+        where replica.Spec.Model == model && GrainKeys.ReplicaName(replica.Spec.ReplicaId) == $"{model}/{index}" && replica.Descriptor.Replica != leaving
         orderby replica.Descriptor.Replica.Epoch descending
         select new ReplicaPlacement(worker.Worker, replica.Spec);
 

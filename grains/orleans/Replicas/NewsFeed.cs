@@ -21,12 +21,12 @@ internal sealed class NewsFeed
     private bool _beating;
     private long _next; // Of the engine's events, as of the last look.
     private ReplicaLoad _told; // What later loads are compared with.
-    private long _toldAt;
+    private long? _toldAt; // Null before the first change.
 
     public NewsFeed(HostedReplica replica, TimeProvider time)
     {
         (_replica, _time) = (replica, time);
-        (_told, _toldAt) = (ReplicaMapping.ToLoad(replica), time.GetTimestamp());
+        _told = ReplicaMapping.ToLoad(replica);
         _beat = time.CreateTimer(static feed => ((NewsFeed)feed!).Beat(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         replica.Changed += AnswerAll;
     }
@@ -99,7 +99,7 @@ internal sealed class NewsFeed
     /// <remarks>Who watches asks again as soon as it was answered. What changed shortly before may not have been in that answer, and is told once more.</remarks>
     private bool IsDue(Watcher watcher) =>
         watcher.Next != _next
-        || _time.GetElapsedTime(_toldAt, watcher.Since) < ReplicaWatch.Pause
+        || (_toldAt is { } at && _time.GetElapsedTime(at, watcher.Since) < 2 * ReplicaWatch.Pause)
         || _time.GetElapsedTime(watcher.Since) >= ReplicaWatch.Heartbeat;
 
     /// <summary>Whether a router would decide otherwise: not for a step more, nor for a few blocks.</summary>

@@ -90,6 +90,25 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
         throw new ReplicaFailedException($"Replica '{ReplicaId}' gave no vector for request '{request.RequestId}'.");
     }
 
+    public async Task<int> PinAsync(KvPin pin, long epoch)
+    {
+        var replica = RequireLife(epoch);
+        try
+        {
+            return await replica.Engine.PinAsync(pin.Owner, pin.TokenIds, pin.CacheSalt, pin.Lease);
+        }
+        catch (ArgumentOutOfRangeException exception)
+        {
+            throw new RequestRefusedException(exception.Message, "lease");
+        }
+    }
+
+    public Task UnpinAsync(string owner, long epoch)
+    {
+        RequireLife(epoch).Engine.Unpin(owner);
+        return Task.CompletedTask;
+    }
+
     public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default)
     {
         var replica = engines.Find(ReplicaId);

@@ -21,6 +21,11 @@ internal sealed partial class RouterGrain
     /// <summary>No answer for so long, and a replica cannot be reached.</summary>
     private static readonly TimeSpan Silence = ReplicaWatch.Heartbeat * 2;
 
+    /// <summary>Longest that a request waits for lives which a young activation of the model's grain has not heard of yet: silos tell it again within about a second.</summary>
+    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(2);
+
+    private TaskCompletionSource _adopted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _isRecovering;
     private readonly TaskCompletionSource _looked = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task? _looking;
     private long _lookedAt = long.MinValue;
@@ -70,6 +75,21 @@ internal sealed partial class RouterGrain
         return _known != before;
     }
 
+    /// <summary>Router and model's grain were lost together, and neither knows of a life yet: waits for the first.</summary>
+    /// <returns>Whether there is one.</returns>
+    private async Task<bool> RecoverAsync(CancellationToken cancellationToken)
+    {
+        var began = time.GetTimestamp();
+        while (_isRecovering && _lives.Count == 0 && Recovery - time.GetElapsedTime(began) is var left && left > TimeSpan.Zero)
+        {
+            await _adopted.Task.WaitAsync(left, time, cancellationToken)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+
+        return _lives.Count > 0;
+    }
+
     private async Task AskModelAsync()
     {
         try
@@ -90,7 +110,7 @@ internal sealed partial class RouterGrain
     {
         foreach (var request in status.Quarantined) _quarantine.Add(request.Fingerprint, request.Reason, request.Remaining);
         if (status.Version == _known) return;
-        (_activation, _known) = (status.Activation, status.Version);
+        (_activation, _known, _isRecovering) = (status.Activation, status.Version, status.IsRecovering);
         var known = _lives.ToDictionary(life => life.Life);
         var lives = new List<WatchedLife>(status.Replicas.Length);
         foreach (var descriptor in status.Replicas.DistinctBy(replica => replica.Replica))
@@ -114,6 +134,8 @@ internal sealed partial class RouterGrain
     private void SetLives(List<WatchedLife> lives)
     {
         _lives = lives;
+        _adopted.SetResult();
+        _adopted = new(TaskCreationOptions.RunContinuationsAsynchronously);
         _table.Adopt(lives.Select(life => life.Descriptor)); // With those that are gone, their caches and bookings.
         SetExpiry();
     }

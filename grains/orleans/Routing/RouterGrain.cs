@@ -31,18 +31,21 @@ internal sealed partial class RouterGrain(
     private static readonly TimeSpan MaxRetryAfter = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan ExpiryPeriod = TimeSpan.FromSeconds(10);
 
-    private readonly RoutingTable _table = new(
-        options.Value.ToSettings(), RoutingPolicies.Create(options.Value.Policy, options.Value.ToSettings(), new Random()), time); // Ours takes no chances.
     private readonly QuarantineList _quarantine = new(time);
     private readonly CancellationTokenSource _ended = new();
     private List<WatchedLife> _lives = [];
     private IGrainTimer? _expiry;
+
+    private RoutingTable _table = null!; // Made on activation, before anybody asks.
 
     private string Model { get; set; } = "";
 
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
         Model = GrainKeys.ModelOf(this.GetPrimaryKeyString());
+        var settings = options.Value.ToSettings();
+        // Each router draws numbers of its own, and the same ones again.
+        _table = new(settings, RoutingPolicies.Create(options.Value.Policy, settings, new Random((int)this.GetGrainId().GetUniformHashCode())), time);
         _ = WatchModelAsync(_ended.Token);
         await FirstLookAsync();
     }
@@ -67,6 +70,8 @@ internal sealed partial class RouterGrain(
         var obstacle = _table.Route(request, Guid.NewGuid(), out var ticket).Obstacle;
         metrics.Decided(Model, time.GetElapsedTime(began));
         if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken) && !_table.IsFull)
+            obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
+        if (ticket is null && _lives.Count == 0 && await RecoverAsync(cancellationToken) && !_table.IsFull)
             obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
         return ticket ?? throw Refuse(request, obstacle);
     }

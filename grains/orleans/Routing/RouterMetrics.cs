@@ -3,7 +3,7 @@ using System.Diagnostics.Metrics;
 namespace Granary.Grains.Routing;
 
 /// <summary>How long this silo's routers take to decide, and how well they foretell what replicas have in their caches.</summary>
-internal sealed class RouterMetrics
+public sealed class RouterMetrics
 {
     public const string MeterName = "Granary.Router";
 
@@ -25,7 +25,7 @@ internal sealed class RouterMetrics
     }
 
     /// <summary>A request's first token told what its replica had of the prompt.</summary>
-    public void Told(string model, int predicted, int actual)
+    internal void Told(string model, int predicted, int actual)
     {
         var tag = new KeyValuePair<string, object?>("model_name", model);
         _predicted.Add(predicted, tag);
@@ -33,5 +33,5 @@ internal sealed class RouterMetrics
         _phantom.Add(Math.Max(0, predicted - actual), tag);
     }
 
-    public void Decided(string model, TimeSpan elapsed) => _decision.Record(elapsed.TotalSeconds, new KeyValuePair<string, object?>("model_name", model));
+    internal void Decided(string model, TimeSpan elapsed) => _decision.Record(elapsed.TotalSeconds, new KeyValuePair<string, object?>("model_name", model));
 }

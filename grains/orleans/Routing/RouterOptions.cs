@@ -6,8 +6,13 @@ using Microsoft.Extensions.Options;
 namespace Granary.Grains;
 
 /// <summary>What a router believes of requests on their way, and of replicas that have not measured anything yet.</summary>
-public sealed class RouterOptions
+public sealed class RouterOptions : IValidatableObject
 {
+    /// <summary>How replicas are chosen, by name (<see cref="RoutingPolicies.Names"/>).</summary>
+    /// <value>Default <c>seconds</c>, ours; the others are there to be compared with it.</value>
+    [Required]
+    public string Policy { get; set; } = RoutingPolicies.Default;
+
     /// <summary>A booking still counts by itself while no load was asked for later than this after it.</summary>
     /// <value>Default 100 ms: the request's way from the ticket into the replica's own figures.</value>
     [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
@@ -33,10 +38,11 @@ public sealed class RouterOptions
     [Range(1e-9, 60.0)]
     public double AssumedSecondsPerPrefillToken { get; set; } = 0.001;
 
-    /// <summary>How a replica is picked among those that may take a request: one of <see cref="RoutingPolicies.Names"/>.</summary>
-    /// <value>Default <c>seconds</c>, ours. The others are there to compare it with.</value>
-    [Required]
-    public string Policy { get; set; } = RoutingPolicies.Default;
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (!RoutingPolicies.Names.Contains(Policy))
+            yield return new($"Policy is '{Policy}'; it must be one of {string.Join(", ", RoutingPolicies.Names)}.", [nameof(Policy)]);
+    }
 
     internal RoutingSettings ToSettings() => new()
     {
@@ -50,12 +56,3 @@ public sealed class RouterOptions
 
 [OptionsValidator]
 internal sealed partial class RouterOptionsValidator : IValidateOptions<RouterOptions>;
-
-/// <summary>What attributes cannot say.</summary>
-internal sealed class RouterPolicyValidator : IValidateOptions<RouterOptions>
-{
-    public ValidateOptionsResult Validate(string? name, RouterOptions options) =>
-        RoutingPolicies.Names.Contains(options.Policy)
-            ? ValidateOptionsResult.Success
-            : ValidateOptionsResult.Fail($"{nameof(RouterOptions.Policy)} is '{options.Policy}'; it must be one of {string.Join(", ", RoutingPolicies.Names)}.");
-}

@@ -28,7 +28,12 @@ internal sealed partial class WorkerGrain(EngineHost engines, LocalWorker worker
             throw new ModelLoadException($"Replica '{spec.ReplicaId}' does not belong to worker '{Key}'.");
         if (engines.Find(spec.ReplicaId) is null) worker.Require(spec);
         var replica = await engines.LoadAsync(spec, cancellationToken);
-        if (_watched.Add(replica)) _ = ReportEndAsync(replica);
+        if (_watched.Add(replica))
+        {
+            _ = ReportDrainAsync(replica);
+            _ = ReportEndAsync(replica);
+        }
+
         return replica.Descriptor;
     }
 
@@ -58,6 +63,25 @@ internal sealed partial class WorkerGrain(EngineHost engines, LocalWorker worker
         if (Key == worker.Key) return;
         DeactivateOnIdle();
         throw new ModelLoadException($"Worker '{Key}' was placed on silo '{worker.Silo}', whose worker is '{worker.Key}'.");
+    }
+
+    /// <summary>A life that will end is told while it still goes on, so that the next may be there before.</summary>
+    private async Task ReportDrainAsync(HostedReplica replica)
+    {
+        var changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        void OnChanged() => changed.TrySetResult();
+        replica.Changed += OnChanged;
+        if (!replica.IsDraining && !replica.Ended.IsCompleted) await changed.Task;
+        replica.Changed -= OnChanged;
+        if (replica.Ended.IsCompleted) return;
+        try
+        {
+            await grains.GetGrain<IModelGrain>(replica.Model).ReportDrainingAsync(replica.Descriptor.Replica);
+        }
+        catch (Exception exception)
+        {
+            LogReportFailed(replica.ReplicaId, replica.Epoch, exception); // The model hears of its end.
+        }
     }
 
     private async Task ReportEndAsync(HostedReplica replica)

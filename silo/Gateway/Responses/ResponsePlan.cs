@@ -14,6 +14,9 @@ internal sealed record ResponsePlan
     /// <summary>All items that it answers, earlier turns first: a JSON list, UTF-8.</summary>
     public required byte[] Input { get; init; }
 
+    /// <summary>Key of the session of the response before; null where there is none.</summary>
+    public string? PreviousSession { get; init; }
+
     /// <summary>Whether the answer is kept.</summary>
     public required bool Store { get; init; }
 

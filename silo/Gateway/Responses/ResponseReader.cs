@@ -1,7 +1,9 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Granary.Client;
+using Granary.GrainInterfaces.Sessions;
 using Granary.Grains;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Hosting;
 using Microsoft.Extensions.Options;
 
@@ -31,7 +33,8 @@ internal sealed class ResponseReader(
         var maxOutputTokens = fields.GetInteger("max_output_tokens", 1, int.MaxValue);
         var added = ResponseItems.Read(fields);
         var previous = fields.GetString("previous_response_id", 256);
-        var items = previous is null ? added : [.. await ReadPreviousAsync(previous, cancellationToken), .. added];
+        var before = previous is null ? null : await store.FindAsync(previous, cancellationToken) ?? throw ApiException.PreviousResponseNotFound(previous);
+        var items = before is null ? added : [.. ItemsOf(before), .. added];
         GiveOwnIds(items);
         var input = JsonSerializer.SerializeToUtf8Bytes(items, ResponseStore.JsonOptions);
         if (input.Length > _maxConversation)
@@ -60,11 +63,13 @@ internal sealed class ResponseReader(
                 SkipSpecialTokens = fields.GetBoolean("skip_special_tokens", true),
                 Stream = fields.GetBoolean("stream", false),
                 CacheSalt = fields.GetString("cache_salt", 256),
+                SessionId = SessionField.Read(fields),
                 Created = now,
                 Arrived = arrived,
                 Deadline = now + TimeSpan.FromSeconds(_limits.RequestTimeoutSeconds),
             },
             Input = input,
+            PreviousSession = before?.Session,
             Store = fields.GetBoolean("store", true),
             Instructions = instructions,
             PreviousResponseId = previous,
@@ -85,9 +90,8 @@ internal sealed class ResponseReader(
     }
 
     /// <summary>What the previous response answered, and its answer.</summary>
-    private async Task<IEnumerable<JsonObject>> ReadPreviousAsync(string id, CancellationToken cancellationToken)
+    private static IEnumerable<JsonObject> ItemsOf(StoredResponse previous)
     {
-        var previous = await store.FindAsync(id, cancellationToken) ?? throw ApiException.PreviousResponseNotFound(id);
         return Items(JsonNode.Parse(previous.Input)!).Concat(Items(JsonNode.Parse(previous.Body)!["output"]!));
 
         static IEnumerable<JsonObject> Items(JsonNode list) => list.AsArray().Select(item => item!.AsObject());

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Sessions;
 using Granary.GrainInterfaces.Streams;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Gateway.Streams;
 using Granary.Silo.Metrics;
 
@@ -10,7 +11,7 @@ namespace Granary.Silo.Gateway.Responses;
 /// <summary>Answers <c>POST /v1/responses</c>, whole or as events.</summary>
 /// <remarks>An answer is stored before its end is told, so that the caller can go on from it at once. One that failed or was left is not stored.</remarks>
 internal sealed partial class ResponsesEndpoint(
-    RequestBody body, ResponseReader reader, GenerationRunner runner, ResponseStore store, StreamJournals journals, ConcurrencyLimit limit,
+    RequestBody body, ResponseReader reader, SessionTurns sessions, GenerationRunner runner, ResponseStore store, StreamJournals journals, ConcurrencyLimit limit,
     RequestMetrics metrics, TimeProvider time, ILogger<ResponsesEndpoint> logger)
 {
     public async Task CreateAsync(HttpContext context)
@@ -42,6 +43,7 @@ internal sealed partial class ResponsesEndpoint(
     private async Task RunAsync(HttpContext context, ResponsePlan plan, ResumableStream? stream)
     {
         using var _ = stream;
+        plan = plan with { Generation = sessions.Begin(context, plan.Generation, plan.PreviousSession, plan.PreviousResponseId) };
         var generation = plan.Generation;
         // The engine ends a sequence at its deadline; this ends a request whose engine does not answer at all.
         using var deadline = generation.StartDeadline(time);
@@ -104,7 +106,7 @@ internal sealed partial class ResponsesEndpoint(
         if (!plan.Store) return state;
         try
         {
-            await store.StoreAsync(plan.Generation.Id, new StoredResponse(writer.ToStored(state), plan.Input), cancellationToken);
+            await store.StoreAsync(plan.Generation.Id, new StoredResponse(writer.ToStored(state), plan.Input, await SessionOfAsync(plan)), cancellationToken);
         }
         catch (RequestRefusedException exception) when (exception.Parameter == "id")
         {
@@ -112,6 +114,20 @@ internal sealed partial class ResponsesEndpoint(
         }
 
         return state;
+    }
+
+    /// <summary>Its session began when it did: only where that is silent is it waited for.</summary>
+    private async Task<string?> SessionOfAsync(ResponsePlan plan)
+    {
+        if (plan.Generation.Turn is not { } turn) return null;
+        try
+        {
+            return await turn.GetKeyAsync().WaitAsync(SessionTurns.Patience, time);
+        }
+        catch (TimeoutException)
+        {
+            return null;
+        }
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Request {RequestId}: {Id} failed after its stream had begun.")]

@@ -30,6 +30,7 @@ internal static class RuntimeServices
             services.AddSingleton<IClusterMembershipService, ClusterMembershipView>();
             services.AddSingleton<ISiloStatusOracle, SiloStatusView>();
             services.AddSingleton<IGrainContextAccessor, GrainContextAccessor>();
+            services.AddSingleton(provider => new Serialization.Serializer(provider.GetRequiredService<SiloRuntime>()));
             services.AddTransient(provider => provider.GetRequiredService<IGrainContextAccessor>().GrainContext);
             services.AddOptions<SiloOptions>().PostConfigure(options => options.SiloName ??= $"Silo_{Guid.NewGuid().ToString("N")[..5]}");
             services.AddPlacementDirector<RandomPlacement, RandomDirector>();

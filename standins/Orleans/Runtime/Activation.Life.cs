@@ -95,7 +95,8 @@ internal sealed partial class Activation
     {
         try
         {
-            call.Reject(call.Caller == Silo ? exception : RuntimeClient.Cross(exception, call.Caller));
+            var handed = call.Caller == Silo ? exception : RuntimeClient.Cross(exception, call.Caller);
+            Silo.Cluster.Network.Carry(Silo, call.Caller, (call, handed), static message => message.call.Reject(message.handed));
         }
         catch (Exception error)
         {

@@ -122,7 +122,7 @@ internal abstract class Call(RuntimeClient caller, GrainId target, MethodDescrip
     {
         if (Interlocked.Exchange(ref _cancelled, 1) != 0) return;
         // Callbacks of the token are turns of the grain, so they run on its scheduler.
-        Holder?.Cancel(this);
+        if (Holder is { } holder) Caller.Cluster.Network.Carry(Caller, holder.Host, (holder, call: this), static message => message.holder.Cancel(message.call));
     }
 
     /// <summary>On the target's scheduler.</summary>
@@ -228,9 +228,11 @@ internal abstract class Call<T>(RuntimeClient caller, GrainId target, MethodDesc
         try
         {
             var handed = Hand(answer, target);
-            if (!target.Host.CanReach(Caller)) return;
-            Disarm();
-            _answer.TrySetResult(handed);
+            Caller.Cluster.Network.Carry(target.Host, Caller, (call: this, handed), static message =>
+            {
+                message.call.Disarm();
+                message.call._answer.TrySetResult(message.handed);
+            });
         }
         catch (Exception exception)
         {
@@ -246,7 +248,6 @@ internal abstract class Call<T>(RuntimeClient caller, GrainId target, MethodDesc
             return;
         }
 
-        if (!target.Host.CanReach(Caller)) return;
         Exception handed;
         try
         {
@@ -257,7 +258,7 @@ internal abstract class Call<T>(RuntimeClient caller, GrainId target, MethodDesc
             handed = error;
         }
 
-        Reject(handed);
+        Caller.Cluster.Network.Carry(target.Host, Caller, (call: this, handed), static message => message.call.Reject(message.handed));
     }
 }
 

@@ -11,16 +11,26 @@ internal sealed class InProcessCluster
     private readonly Lock _gate = new();
     private readonly ConcurrentDictionary<GrainId, Activation> _directory = new();
     private readonly ConcurrentDictionary<GrainId, ObserverTarget> _observers = new();
-    private readonly HashSet<RuntimeClient> _cutOff = [];
     private readonly Dictionary<SiloAddress, ClusterMember> _members = [];
     private readonly Dictionary<SiloAddress, SiloRuntime> _silos = [];
     private ImmutableArray<SiloRuntime> _active = [];
     private long _version;
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private InProcessCluster(string clusterId) => ClusterId = clusterId;
+    private InProcessCluster(string clusterId)
+    {
+        ClusterId = clusterId;
+        Failures = new FailureDetector(this);
+    }
 
     public string ClusterId { get; }
+
+    /// <summary>The world's clock, which no silo's faults touch.</summary>
+    public TimeProvider Time { get; set; } = TimeProvider.System;
+
+    public InProcessNetwork Network { get; } = new();
+
+    public FailureDetector Failures { get; }
 
     public InProcessStorage Storage { get; } = new();
 
@@ -113,32 +123,9 @@ internal sealed class InProcessCluster
 
     public SiloRuntime GatewayFor(GrainId id)
     {
-        var silos = _active;
+        var silos = _active.RemoveAll(silo => silo.IsGone);
         return silos.Length == 0
             ? throw new SiloUnavailableException($"The cluster {ClusterId} has no active silo in this process.")
             : silos[(int)(id.GetUniformHashCode() % (uint)silos.Length)];
-    }
-
-    /// <summary>Whether messages between the two are lost.</summary>
-    public bool IsCut(RuntimeClient one, RuntimeClient other)
-    {
-        // Read on every call and written by fault tests only.
-        if (!_anyCut) return false;
-        lock (_gate)
-        {
-            return _cutOff.Contains(one) != _cutOff.Contains(other);
-        }
-    }
-
-    private volatile bool _anyCut;
-
-    public void Cut(RuntimeClient client, bool cut)
-    {
-        lock (_gate)
-        {
-            if (cut) _cutOff.Add(client);
-            else _cutOff.Remove(client);
-            _anyCut = _cutOff.Count > 0;
-        }
     }
 }

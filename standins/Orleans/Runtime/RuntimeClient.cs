@@ -38,15 +38,15 @@ internal abstract partial class RuntimeClient : IReferenceBinder
     /// <summary>Guarded by itself.</summary>
     public Random Random { get; }
 
+    /// <summary>It is gone, and the membership has not found out yet.</summary>
+    public virtual bool IsCrashed => false;
+
     /// <summary>The silo this is, or null for a client.</summary>
     public abstract SiloRuntime? Silo { get; }
 
     public abstract bool IsGone { get; }
 
     public GrainReference Bind(Type interfaceType, GrainId grainId) => InterfaceDescriptor.Of(interfaceType).CreateReference(this, grainId);
-
-    /// <summary>Whether messages from here arrive there.</summary>
-    public bool CanReach(RuntimeClient other) => !IsGone && !other.IsGone && (this == other || !Cluster.IsCut(this, other));
 
     public Task<T> Send<T>(GrainReference target, MethodDescriptor method, object?[] arguments)
     {
@@ -77,15 +77,8 @@ internal abstract partial class RuntimeClient : IReferenceBinder
     /// <summary>Brings the call to its target, which is placed first where it has no activation.</summary>
     public void Dispatch(Call call, CallTarget? known)
     {
-        if (known is not null)
-        {
-            call.Holder = known;
-            // A message to a silo that is cut off is lost: the caller's clock runs on.
-            if (known.Host != this && !CanReach(known.Host)) return;
-            if (known.TryReceive(call)) return;
-        }
-
-        _ = PlaceAsync(call);
+        if (known is not null && (!known.Host.IsGone || known.Host.IsCrashed)) Post(call, known);
+        else _ = PlaceAsync(call);
     }
 
     /// <summary>A value on its way to another silo or client: written, and read there.</summary>
@@ -100,18 +93,35 @@ internal abstract partial class RuntimeClient : IReferenceBinder
 
     public void LogOneWayFailure(Call call, Exception exception) => LogOneWayFailed(Logger, call.ToString(), exception);
 
+    /// <summary>Sends the call to its target; where that has ended meanwhile, another is placed.</summary>
+    private void Post(Call call, CallTarget target)
+    {
+        call.Holder = target;
+        // Nobody listens at its address any more: who connects is told so, whoever is connected waits.
+        if (target.Host.IsCrashed) throw new OrleansMessageRejectionException($"Unable to connect to {target.Host.Name}, will retry later: {call}");
+        // A message that is lost on the way is not told of: the caller's clock runs on.
+        Cluster.Network.Carry(this, target.Host, (Client: this, call, target), static message => message.Client.Deliver(message.call, message.target));
+    }
+
+    private void Deliver(Call call, CallTarget target)
+    {
+        try
+        {
+            if (!target.TryReceive(call)) _ = PlaceAsync(call);
+        }
+        catch (Exception exception)
+        {
+            call.Reject(exception);
+        }
+    }
+
     private async Task PlaceAsync(Call call)
     {
         try
         {
-            while (!IsGone)
-            {
-                if (++call.Forwards > Call.MaxForwards) throw new OrleansMessageRejectionException($"{call} was forwarded {Call.MaxForwards} times and found no activation.");
-                var target = await Cluster.GetOrPlaceAsync(call, this).ConfigureAwait(false);
-                call.Holder = target;
-                if (target.Host != this && !CanReach(target.Host)) return;
-                if (target.TryReceive(call)) return;
-            }
+            if (IsGone) return;
+            if (++call.Forwards > Call.MaxForwards) throw new OrleansMessageRejectionException($"{call} was forwarded {Call.MaxForwards} times and found no activation.");
+            Post(call, await Cluster.GetOrPlaceAsync(call, this).ConfigureAwait(false));
         }
         catch (Exception exception)
         {

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
@@ -14,7 +15,9 @@ internal sealed partial class SiloRuntime : RuntimeClient, ILocalSiloDetails, IG
     private readonly ConcurrentDictionary<Activation, byte> _activations = new();
     private readonly Dictionary<GrainId, List<Activation>> _workers = [];
     private ITimer? _collector;
+    private readonly List<Call> _unanswered = []; // Since it crashed, until the membership finds out.
     private volatile bool _gone;
+    private volatile bool _declared;
 
     public SiloRuntime(
         IServiceProvider services, IOptions<ClusterOptions> cluster, IOptions<SiloOptions> silo, IOptions<EndpointOptions> endpoints,
@@ -73,6 +76,8 @@ internal sealed partial class SiloRuntime : RuntimeClient, ILocalSiloDetails, IG
 
     public override bool IsGone => _gone;
 
+    public override bool IsCrashed => _gone && !_declared;
+
     public int ActivationCount => _activations.Count;
 
     SiloAddress ILocalSiloDetails.SiloAddress => Address;
@@ -115,7 +120,7 @@ internal sealed partial class SiloRuntime : RuntimeClient, ILocalSiloDetails, IG
                 Activation[] activations = [.. _activations.Keys];
                 foreach (var activation in activations) activation.Deactivate(new(DeactivationReasonCode.ShuttingDown, "This process is terminating."), cancellationToken);
                 // An activation that is still being activated ends one round later.
-                await Task.WhenAny(Task.WhenAll(activations.Select(activation => activation.Deactivated)), Task.Delay(TimeSpan.FromMilliseconds(50), cancellationToken))
+                await Task.WhenAny(Task.WhenAll(activations.Select(activation => activation.Deactivated)), Task.Delay(TimeSpan.FromMilliseconds(50), Time, cancellationToken))
                     .WaitAsync(cancellationToken).ConfigureAwait(false);
                 cancellationToken.ThrowIfCancellationRequested();
             }
@@ -126,6 +131,7 @@ internal sealed partial class SiloRuntime : RuntimeClient, ILocalSiloDetails, IG
             return;
         }
 
+        _declared = true;
         _gone = true;
         SetStatus(SiloStatus.Dead);
     }
@@ -133,25 +139,54 @@ internal sealed partial class SiloRuntime : RuntimeClient, ILocalSiloDetails, IG
     /// <summary>Ends the silo as a crash does: no turn runs any more, and callers in other silos learn it.</summary>
     public void Kill()
     {
+        Crash();
+        Declare();
+    }
+
+    /// <summary>Ends the silo and tells nobody: what others sent it stays unanswered, and what is sent from now on is refused.</summary>
+    public void Crash()
+    {
         if (_gone) return;
         _gone = true;
         _collector?.Dispose();
-        Activation[] activations = [.. _activations.Keys];
-        foreach (var activation in activations) Cluster.Remove(activation);
+        foreach (var activation in _activations.Keys) _unanswered.AddRange(activation.Kill());
+        Cluster.Failures.Look();
+    }
+
+    /// <summary>Ends one activation as a crash does; its callers are told.</summary>
+    public void Lose(GrainId id)
+    {
+        if (Cluster.FindActivation(id) is not { } activation || activation.Silo != this) return;
+        var calls = activation.Kill();
+        Remove(activation);
+        foreach (var call in calls) call.Reject(new OrleansMessageRejectionException($"{activation} was lost: {call}"));
+    }
+
+    /// <summary>The membership finds that the silo is dead, and so do its callers in other silos.</summary>
+    public void Declare()
+    {
+        if (_declared) return;
+        _declared = true;
+        foreach (var activation in _activations.Keys) Cluster.Remove(activation);
         SetStatus(SiloStatus.Dead);
-        foreach (var activation in activations)
+        foreach (var call in _unanswered)
         {
-            foreach (var call in activation.Kill())
+            // A client has no membership to tell it; its call ends with the response timeout.
+            if (call.Caller.Silo is not null and not { IsGone: true })
             {
-                // A client has no membership to tell it; its call ends with the response timeout.
-                if (call.Caller.Silo is not null and not { IsGone: true })
-                {
-                    call.Reject(new SiloUnavailableException($"The target silo became unavailable for message: {call}."));
-                }
+                call.Reject(new SiloUnavailableException($"The target silo became unavailable for message: {call}."));
             }
         }
 
+        _unanswered.Clear();
         _activations.Clear();
+    }
+
+    /// <summary>The membership declares it dead although it runs; as soon as it can know, its process ends.</summary>
+    public void Evict()
+    {
+        Kill();
+        if (!IsPaused) EndHost();
     }
 
     /// <summary>Stops and resumes every turn, as a frozen machine would; messages wait.</summary>
@@ -159,7 +194,12 @@ internal sealed partial class SiloRuntime : RuntimeClient, ILocalSiloDetails, IG
     {
         IsPaused = paused;
         foreach (var activation in _activations.Keys) activation.Scheduler.Pause(paused);
+        if (paused) Cluster.Network.Freeze(this);
+        else Cluster.Network.Thaw(this);
+        if (!paused && _gone) EndHost();
     }
+
+    private void EndHost() => _ = Task.Run(() => Services.GetRequiredService<IHost>().StopAsync(new CancellationToken(canceled: true)));
 
     public bool IsPaused { get; private set; }
 

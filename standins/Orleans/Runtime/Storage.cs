@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
+using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 
 namespace Orleans.Runtime;
@@ -9,6 +10,25 @@ namespace Orleans.Runtime;
 internal sealed class InProcessStorage
 {
     private readonly ConcurrentDictionary<(string Storage, string State, GrainId Grain), (byte[] Message, string Etag)> _records = new();
+
+    /// <summary>What is wrong with it: every access takes so long, or fails then.</summary>
+    public (TimeSpan Delay, string? Failure) Fault { get; set; }
+
+    /// <summary>Forgets everything.</summary>
+    public void Flush() => _records.Clear();
+
+    /// <summary>What an access suffers before it is made.</summary>
+    public Task PassAsync(TimeProvider time)
+    {
+        var (delay, failure) = Fault;
+        return delay <= TimeSpan.Zero && failure is null ? Task.CompletedTask : SufferAsync();
+
+        async Task SufferAsync()
+        {
+            if (delay > TimeSpan.Zero) await Task.Delay(delay, time);
+            if (failure is not null) throw new OrleansException(failure);
+        }
+    }
 
     public (byte[] Message, string Etag)? Find(string storage, string state, GrainId grain) =>
         _records.TryGetValue((storage, state, grain), out var record) ? record : null;
@@ -32,9 +52,10 @@ internal interface IStateReader
 /// <summary>Makes grains' states.</summary>
 internal sealed class GrainStateFactory(SiloRuntime silo)
 {
-    public StoredState<T> Make<T>(GrainId grain, string name, string? storage)
+    public IPersistentState<T> Make<T>(GrainId grain, string name, string? storage)
     {
         storage ??= "Default";
+        if (silo.Services.GetKeyedService<Storage.IGrainStorage>(storage) is { } provider) return new ProvidedState<T>(provider, name, grain);
         if (!silo.StorageNames.Contains(storage))
         {
             throw new Storage.BadProviderConfigException($"No storage provider named \"{storage}\" was added: AddMemoryGrainStorage or AddMemoryGrainStorageAsDefault is missing.");
@@ -72,29 +93,30 @@ internal sealed class StoredState<T>(SiloRuntime silo, string storage, string na
 
     public Task ReadAsync() => ReadStateAsync();
 
-    public Task ReadStateAsync()
+    public async Task ReadStateAsync()
     {
+        await silo.Cluster.Storage.PassAsync(silo.Time);
         var record = silo.Cluster.Storage.Find(storage, name, grain);
         State = record is { } found ? _codec.Read(new MessageReader(found.Message, silo)) : Default();
         Etag = record?.Etag;
         RecordExists = record is not null;
-        return Task.CompletedTask;
     }
 
-    public Task WriteStateAsync()
+    public async Task WriteStateAsync()
     {
         var writer = MessageWriter.Rent();
         _codec.Write(writer, State);
-        Etag = silo.Cluster.Storage.Write(storage, name, grain, writer.ToMessage(), Etag);
+        var message = writer.ToMessage();
+        await silo.Cluster.Storage.PassAsync(silo.Time);
+        Etag = silo.Cluster.Storage.Write(storage, name, grain, message, Etag);
         RecordExists = true;
-        return Task.CompletedTask;
     }
 
-    public Task ClearStateAsync()
+    public async Task ClearStateAsync()
     {
+        await silo.Cluster.Storage.PassAsync(silo.Time);
         silo.Cluster.Storage.Clear(storage, name, grain);
         (State, Etag, RecordExists) = (Default(), null, false);
-        return Task.CompletedTask;
     }
 
     private static T Default() => typeof(T).IsValueType || typeof(T) == typeof(string) ? default! : Activator.CreateInstance<T>();

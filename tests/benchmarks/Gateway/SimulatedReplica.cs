@@ -62,6 +62,10 @@ internal static class SimulatedReplica
 
         public KvEventBatch ReadKvEvents(long from) => engine.ReadKvEvents(from);
 
+        public Task<int> PinAsync(string owner, int[] tokenIds, string? salt, TimeSpan lease) => engine.PinAsync(owner, tokenIds, salt, lease);
+
+        public void Unpin(string owner) => engine.Unpin(owner);
+
         public ValueTask DisposeAsync() => engine.DisposeAsync();
     }
 }

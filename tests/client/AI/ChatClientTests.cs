@@ -27,7 +27,6 @@ public sealed class ChatClientTests
             FrequencyPenalty = -1,
             Seed = 12,
             StopSequences = ["END"],
-            ConversationId = "talk",
             ResponseFormat = ChatResponseFormat.Text,
             AdditionalProperties = new()
             {
@@ -37,6 +36,7 @@ public sealed class ChatClientTests
                 ["top_logprobs"] = JsonSerializer.SerializeToElement(2),
                 ["ignore_eos"] = true,
                 ["cache_salt"] = "salt",
+                ["session_id"] = "talk",
                 ["chat_template_kwargs"] = new Dictionary<string, bool> { ["thinking"] = false },
                 ["of_some_middleware"] = new object(),
             },
@@ -191,6 +191,7 @@ public sealed class ChatClientTests
             "forced tool" => (new ChatOptions { ToolMode = ChatToolMode.RequireAny }, Hello, "ChatOptions.ToolMode is RequiredChatToolMode"),
             "hosted tool" => (new ChatOptions { Tools = [new HostedWebSearchTool()] }, Hello, "HostedWebSearchTool"),
             "image" => (new ChatOptions(), [new ChatMessage(ChatRole.User, [new DataContent(new byte[] { 1 }, "image/png")])], "messages[0] has a DataContent of image/png"),
+            "conversation" => (new ChatOptions { ConversationId = "talk" }, Hello, "ChatOptions.ConversationId is set"),
             "n" => (new ChatOptions { AdditionalProperties = new() { ["n"] = 2 } }, Hello, "n is 2"),
             _ => (new ChatOptions { RawRepresentationFactory = _ => "text" }, Hello, "RawRepresentationFactory made a String"),
         };

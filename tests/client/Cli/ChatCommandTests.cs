@@ -50,6 +50,10 @@ public sealed class ChatCommandTests
         Assert.Equal(["system: S", "user: one", "assistant: answer 0", "user: two"], Messages(server.Requests[1]));
         Assert.Equal(["system: S", "user: three"], Messages(server.Requests[2]));
         Assert.DoesNotContain(">", run.Error); // Nobody is there to be prompted.
+        var sessions = server.Requests.Select(request => (string?)request.Body!["session_id"]).ToList();
+        Assert.Equal(sessions[0], sessions[1]);
+        Assert.NotEqual(sessions[1], sessions[2]);
+        Assert.All(sessions, session => Assert.StartsWith("chat-", session));
     }
 
     [Fact]

@@ -30,7 +30,7 @@ public sealed class BoundsTests(SimulatedCluster cluster) : IClassFixture<Simula
         ["stop ids"] = (Plain with { StopTokenIds = [0, -1] }, "stop_token_ids", "stop_token_ids[1] is not a token id; ids are 0 to 4095."),
         ["top_logprobs"] = (Plain with { TopLogprobs = 21 }, "top_logprobs", "top_logprobs is 21; it must be an integer from 0 to 20."),
         ["salt"] = (Plain with { CacheSalt = new string('s', 257) }, "cache_salt", "cache_salt is a longer string; it must be at most 256 characters long."),
-        ["session"] = (Plain with { SessionId = new string('s', 257) }, "prompt_cache_key", "prompt_cache_key is a longer string; it must be at most 256 characters long."),
+        ["session"] = (Plain with { SessionId = new string('s', 257) }, "session_id", "session_id is a longer string; it must be 1 to 256 visible ASCII characters other than '/'."),
         ["timeout"] = (Plain with { Timeout = TimeSpan.Zero }, "timeout", "timeout is 00:00:00; it must be above 0 and at most 1.00:00:00."),
     };
 

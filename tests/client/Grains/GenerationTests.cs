@@ -146,22 +146,50 @@ public sealed class GenerationTests(SimulatedCluster cluster) : IClassFixture<Si
         Assert.Contains("0.05 s", error.Message, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task FailedEngine_IsAFailedGeneration()
+    /// <summary>What a sampler remembers survives: draws, penalties, log-probabilities, and a stop string of which the reader has seen a half.</summary>
+    [Theory]
+    [InlineData(1, false)]
+    [InlineData(3, false)]
+    [InlineData(1, true)]
+    public async Task ReplicaFailsOnTheWay_AnswerIsThatOfAnUnbrokenRun(int choices, bool stops)
     {
-        var model = await cluster.DeployAsync();
-        var executor = await cluster.Models.ExecutorOf($"{model}/0");
-        var steps = 0;
-        executor.BeforeStep = _ =>
+        const int Cut = 20;
+        var model = await cluster.DeployAsync(replicas: 2);
+        var settings = new GenerationSettings
         {
-            if (++steps == 3) throw new InvalidOperationException("The device is gone.");
+            Choices = choices, MaxTokens = 60, MinTokens = 5, Seed = 11, TopLogprobs = 2, RepetitionPenalty = 1.2f, FrequencyPenalty = 0.5f, PresencePenalty = 0.3f,
         };
+        var request = new CompletionRequest { Model = model, PromptTokenIds = [1, 2, 3], Settings = settings };
+        var whole = await cluster.Client().CompleteAsync(request).ReadAsync();
+        if (stops)
+        {
+            var cut = whole.Where(update => update.Logprobs.Count > 0).Take(Cut).Sum(update => update.Text.Length);
+            request = request with { Settings = settings with { Stops = [whole.Text().Substring(cut - 2, 8)] } };
+            whole = await cluster.Client().CompleteAsync(request).ReadAsync();
+        }
 
-        var (updates, error) = await cluster.Client().CompleteAsync(new() { Model = model, PromptTokenIds = [1], Settings = new() { MaxTokens = 100, TopLogprobs = 0 } })
-            .ReadToErrorAsync<GranaryGenerationException>();
+        var failures = 0;
+        for (var replica = 0; replica < 2; replica++)
+        {
+            (await cluster.Models.ExecutorOf($"{model}/{replica}")).BeforeStep = plan =>
+            {
+                if (plan.PastLengths[0] >= Cut && Interlocked.CompareExchange(ref failures, 1, 0) == 0) throw new InvalidOperationException("The device is gone.");
+            };
+        }
 
-        Assert.Equal(2, updates.Count);
-        Assert.NotNull(error.RequestId);
+        var broken = await cluster.Client().CompleteAsync(request).ReadAsync().WaitAsync(Updates.Patience);
+
+        Assert.Equal(1, failures);
+        for (var choice = 0; choice < choices; choice++) Assert.Equal(Say(whole, choice), Say(broken, choice));
+        Assert.Equal(whole[^1].Usage, broken[^1].Usage);
+        Assert.Equal(0, await cluster.BookingsAsync(model));
+
+        static string[] Say(List<GenerationUpdate> updates, int choice) =>
+        [
+            .. from update in updates
+               where update.Choice == choice && update.Usage is null
+               select $"{update.Text} {update.FinishReason} {string.Join(' ', update.Logprobs.Select(logprob => $"{logprob.Token} {logprob.Logprob:R} {string.Join(' ', logprob.Top)}"))}",
+        ];
     }
 
     private static int[] Prompt(string text) => new TextModel

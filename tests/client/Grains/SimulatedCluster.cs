@@ -13,6 +13,7 @@ using Granary.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans;
+using Orleans.Hosting;
 using Orleans.TestingHost;
 
 namespace Granary.Tests.Client.Grains;
@@ -37,6 +38,7 @@ public sealed class SimulatedCluster : IAsyncLifetime
         var builder = new InProcessTestClusterBuilder(1);
         builder.ConfigureSilo((_, silo) =>
         {
+            silo.AddMemoryGrainStorageAsDefault();
             silo.Services.AddSingleton<IReplicaFactory>(Models);
             silo.Services.AddSingleton<IModelFiles>(Models);
             silo.Services.AddGranaryGrains();
@@ -63,10 +65,12 @@ public sealed class SimulatedCluster : IAsyncLifetime
         Grains.GetGrain<IModelGrain>(model).DeployAsync(new DeploymentSpec(replicas, [$"{_cluster.Silos[0].Name}/cpu"], 1, 0));
 
     internal async Task<int> BookingsAsync(string model) =>
-        (await Grains.GetGrain<IRouterGrain>(model).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);
+        (await Grains.GetGrain<IRouterGrain>(GrainKeys.Router(null, model)).GetSnapshotAsync()).Replicas.Sum(replica => replica.BookedRequests);
 
-    internal GranaryClient Client(IGenerationClient? generation = null, TimeProvider? time = null, GranaryClientOptions? options = null) =>
-        new GrainGranaryClient(Grains, generation ?? Generation, options ?? new() { MaxRetries = 0 }, time ?? TimeProvider.System, new Random(5));
+    internal GranaryClient Client(IGenerationClient? generation = null, TimeProvider? time = null, GranaryClientOptions? options = null, SessionRecorder? sessions = null) => new GrainGranaryClient(
+        Grains, generation ?? Generation, sessions ?? Recorder(), options ?? new() { MaxRetries = 0 }, time ?? TimeProvider.System, new Random(5));
+
+    internal SessionRecorder Recorder() => new(Grains, TimeProvider.System, null, NullLogger<SessionRecorder>.Instance);
 }
 
 /// <summary>Engines over the simulated device, and the embedded model's text files under any name.</summary>

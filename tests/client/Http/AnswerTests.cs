@@ -56,7 +56,7 @@ public sealed class AnswerTests
             {
               "model": "tiny", "stream": true, "stream_options": {"include_usage": true}, "n": 2, "max_completion_tokens": 9, "min_tokens": 3,
               "temperature": 0.1, "top_p": 0.5, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "presence_penalty": -1,
-              "frequency_penalty": 2, "seed": -7, "ignore_eos": true, "cache_salt": "s", "prompt_cache_key": "c", "stop_token_ids": [2], "stop": ["\n"],
+              "frequency_penalty": 2, "seed": -7, "ignore_eos": true, "cache_salt": "s", "session_id": "c", "stop_token_ids": [2], "stop": ["\n"],
               "logit_bias": {"5": -100},
               "messages": [
                 {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi", "name": "Ann"},

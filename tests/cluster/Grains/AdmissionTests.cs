@@ -54,12 +54,11 @@ public sealed class AdmissionTests(GrainsFixture fixture) : IClassFixture<Grains
     {
         var model = await fixture.DeployAsync(Narrow, replicas: 2);
         await using var crowd = await Crowd.FillAsync(fixture, model, 0);
-        // Both replicas look idle to the router, so the prefix decides; this one prefers the full replica.
+        // Where both look idle to the router the prefix decides; this one prefers the full replica. Whether the router has heard by then, or a refusal tells: it goes elsewhere.
         var request = GrainsFixture.Request(model, PromptFor(model, preferred: 0, other: 1));
 
         var chunks = await GrainsFixture.ReadAsync(fixture.Client.GenerateAsync(request));
 
-        Assert.Equal(RefusalReason.Saturated, crowd.Life.Engine.RefusalOf(request.RequestId));
         Assert.Equal([await fixture.EpochAsync(model, 1)], chunks.Select(chunk => chunk.Epoch).Distinct());
         Assert.Equal(await GrainsFixture.RunAloneAsync(request), chunks.Select(chunk => chunk.TokenId));
         Assert.Equal(0, await fixture.BookingsAsync(model));

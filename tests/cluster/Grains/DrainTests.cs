@@ -6,7 +6,10 @@ using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 using Granary.Grains;
+using Granary.Tests.Cluster.Sharding;
+using Granary.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Orleans;
 using Orleans.TestingHost;
 
@@ -22,7 +25,7 @@ public sealed class DrainTests : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        _engines.Add(Model, new ScriptedModel { Engine = new EngineOptions { MaxRunningSequences = 64 } });
+        _engines.Add(Model, new ScriptedModel { Engine = new EngineOptions { MaxRunningSequences = 64, MaxBufferedTokens = 16 } });
         var builder = new InProcessTestClusterBuilder(3);
         builder.ConfigureSilo((_, silo) =>
         {
@@ -44,15 +47,15 @@ public sealed class DrainTests : IAsyncLifetime
         var victim = _cluster.Silos[2];
         var life = await LifeOnAsync(2);
         var executor = (await _engines.Life(GrainKeys.ReplicaName(life.ReplicaId))).Executor;
-        // Readers on another silo, on the victim itself, and outside; more tokens than one window, so that credits must come through.
+        // Readers on another silo, on the victim itself, and outside; more tokens than a window and the engine keep, so that credits must come through.
         ReplicaConnections[] readers = [Connections(Of(0)), Connections(Of(2)), Connections(_cluster.Client)];
-        var requests = Enumerable.Range(0, 24).Select(i => GrainsFixture.Request(Model, GrainsFixture.Prompt(i, 10 + i), maxTokens: 300, seed: (ulong)i)).ToArray();
+        var requests = Enumerable.Range(0, 24).Select(i => GrainsFixture.Request(Model, GrainsFixture.Prompt(i, 10 + i), maxTokens: 400, seed: (ulong)i)).ToArray();
         var streams = new List<TokenStream>();
         var ids = requests.Select(_ => new List<int>()).ToArray();
         foreach (var (request, i) in requests.Select((request, i) => (request, i)))
         {
             var stream = await readers[i % 3].SubmitAsync(life, request, CancellationToken.None);
-            Assert.True(await stream.MoveNextAsync());
+            Assert.Equal(StreamNews.Token, await stream.NextAsync());
             ids[i].Add(stream.Current.TokenId);
             streams.Add(stream);
         }
@@ -64,11 +67,23 @@ public sealed class DrainTests : IAsyncLifetime
         await Assert.ThrowsAsync<ReplicaSaturatedException>(async () => await readers[0].SubmitAsync(life, GrainsFixture.Request(Model, [1]), CancellationToken.None));
         Assert.True(host.IsDraining);
         Assert.False(stopping.IsCompleted);
+        foreach (var (stream, i) in streams.Select((stream, i) => (stream, i)))
+        {
+            StreamNews news;
+            while ((news = await stream.NextAsync().AsTask().WaitAsync(GrainsFixture.Patience)) == StreamNews.Token) ids[i].Add(stream.Current.TokenId);
+            Assert.True(news == StreamNews.Draining, $"{i}: {news}, {ids[i].Count} tokens, {stream.Loss}"); // Each hears of it, though there is no step.
+        }
+
         executor.Release();
 
         await Task.WhenAll(streams.Select(async (stream, i) =>
         {
-            while (await stream.MoveNextAsync()) ids[i].Add(stream.Current.TokenId);
+            while (await stream.NextAsync() is not StreamNews.Ended and var news)
+            {
+                if (news == StreamNews.Token) ids[i].Add(stream.Current.TokenId);
+            }
+
+            Assert.Null(stream.Loss);
         })).WaitAsync(GrainsFixture.Patience);
         await stopping.WaitAsync(GrainsFixture.Patience);
 
@@ -97,6 +112,25 @@ public sealed class DrainTests : IAsyncLifetime
         });
         Assert.Equal((life.Epoch, 0), (error.Asked, error.Actual));
         await unloading.WaitAsync(GrainsFixture.Patience);
+    }
+
+    /// <summary>A silo that has only shards of a replica has it drained as soon as it begins to stop itself; its life goes on.</summary>
+    [Fact]
+    public async Task ShardsSilo_BeginsToStop_TheLeaderDrains()
+    {
+        await using var cluster = await ShardingCluster.StartAsync(3, cores: 2);
+        var life = (await cluster.ModelGrain.DeployAsync(ShardingCluster.Spec(2, 1, 1, "Silo_1/cpu", "Silo_2/cpu"))).Replicas[0].Replica;
+        var (leader, other) = life.ReplicaId.StartsWith("Silo_1/", StringComparison.Ordinal) ? ("Silo_1", "Silo_2") : ("Silo_2", "Silo_1");
+        var replica = cluster.Silo(leader).ServiceProvider.GetRequiredService<EngineHost>().Find(life.ReplicaId)!;
+        var draining = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        replica.Changed += () => draining.TrySetResult();
+
+        foreach (var service in cluster.Silo(other).ServiceProvider.GetServices<IHostedService>().OfType<IHostedLifecycleService>())
+            await service.StoppingAsync(CancellationToken.None);
+
+        await draining.Task.WaitAsync(GrainsFixture.Patience);
+        Assert.True((await cluster.Grains.GetGrain<IReplicaGrain>(life.ReplicaId).GetLoadAsync()).IsDraining);
+        Assert.False(replica.Ended.IsCompleted);
     }
 
     /// <summary>A reader's name is good for one life of one replica; with another it is as unknown as one that was forgotten.</summary>
@@ -129,7 +163,8 @@ public sealed class DrainTests : IAsyncLifetime
         while (!(await replica.GetLoadAsync()).IsDraining) next = (await replica.WatchAsync(life.Epoch, next).WaitAsync(GrainsFixture.Patience)).Kv.Next;
     }
 
-    private static ReplicaConnections Connections(IGrainFactory grains) => new(grains, TimeProvider.System);
+    /// <summary>For them no time passes: a replica that a test holds is not lost.</summary>
+    private static ReplicaConnections Connections(IGrainFactory grains) => new(grains, new ManualTime());
 
     private IGrainFactory Of(int silo) => _cluster.Silos[silo].ServiceProvider.GetRequiredService<IGrainFactory>();
 

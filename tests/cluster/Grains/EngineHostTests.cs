@@ -198,6 +198,23 @@ public sealed class EngineHostTests
     }
 
     [Fact]
+    public async Task StopAsync_InAHurryAndTheEngineHangs_IsWaitedForFiveSeconds()
+    {
+        var time = new ManualTime();
+        await using var host = Host(new ScriptedModel { Time = time }, time: time);
+        var replica = await host.LoadAsync(Spec("m/0"));
+        var life = await HangAsync(replica);
+
+        var stopping = host.StopAsync(new CancellationToken(canceled: true));
+        await time.ArmedFor(TimeSpan.FromSeconds(5)).WaitAsync(GrainsFixture.Patience);
+        Assert.False(stopping.IsCompleted);
+        time.AdvanceTo(TimeSpan.FromSeconds(5));
+
+        await stopping.WaitAsync(GrainsFixture.Patience);
+        life.Executor.Release();
+    }
+
+    [Fact]
     public async Task BeginDraining_TakesNothingNewAndLetsRunWhatRuns()
     {
         using var gate = new ManualResetEventSlim();

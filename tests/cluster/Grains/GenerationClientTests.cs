@@ -342,7 +342,11 @@ public sealed class GenerationClientTests
                 return await world._embed(id, cancellationToken);
             }
 
-            public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+            public Task<int> PinAsync(KvPin pin, long epoch) => throw new NotSupportedException();
+
+            public Task UnpinAsync(string owner, long epoch) => throw new NotSupportedException();
+
+            public Task<ReplicaLoad> GetLoadAsync(CancellationToken cancellationToken = default) => Task.FromResult(new ReplicaLoad { Epoch = Epoch });
 
             public Task<ReplicaNews> WatchAsync(long epoch, long nextEvent, CancellationToken cancellationToken = default) => throw new NotSupportedException();
         }

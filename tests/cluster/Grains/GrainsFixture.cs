@@ -25,6 +25,9 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal ScriptedReplicaFactory Engines { get; } = new();
 
+    /// <summary>Models and replicas that no engine stands behind, as the silo's grains see them.</summary>
+    internal ScriptedGrains Scripts { get; } = new();
+
     internal IGrainFactory Grains => _cluster.Client;
 
     internal IGenerationClient Client { get; private set; } = null!;
@@ -40,6 +43,7 @@ public sealed class GrainsFixture : IAsyncLifetime
         builder.ConfigureSilo((_, silo) =>
         {
             silo.Services.AddSingleton<IReplicaFactory>(Engines);
+            Scripts.AddTo(silo.Services);
             silo.Services.AddGranaryGrains();
             silo.Services.Configure<WorkerOptions>(options => options.Cores = 64);
             silo.Services.Configure<ModelGrainOptions>(options => options.RetryPause = TimeSpan.FromMilliseconds(20));
@@ -67,7 +71,7 @@ public sealed class GrainsFixture : IAsyncLifetime
 
     internal IModelGrain Model(string name) => Grains.GetGrain<IModelGrain>(name);
 
-    internal IRouterGrain Router(string name) => Grains.GetGrain<IRouterGrain>(name);
+    internal IRouterGrain Router(string name) => Grains.GetGrain<IRouterGrain>(GrainKeys.Router(null, name));
 
     internal IReplicaGrain Replica(string name, int index = 0) => Grains.GetGrain<IReplicaGrain>(ReplicaId(name, index));
 
@@ -80,7 +84,10 @@ public sealed class GrainsFixture : IAsyncLifetime
     internal async IAsyncEnumerable<TokenChunk> GenerateAsync(string name, int index, GenerateRequest request, long epoch)
     {
         await using var stream = await Connections.SubmitAsync(new ReplicaLife(ReplicaId(name, index), epoch), request, CancellationToken.None);
-        while (await stream.NextAsync() == StreamNews.Token) yield return stream.Current;
+        while (await stream.NextAsync() is var news and not StreamNews.Ended)
+        {
+            if (news == StreamNews.Token) yield return stream.Current; // A life that drains goes on.
+        }
     }
 
     /// <summary>Asks again until the answer is the one awaited; every question is a call to a grain, so others get their turns.</summary>

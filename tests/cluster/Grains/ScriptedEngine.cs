@@ -31,6 +31,10 @@ internal sealed class ScriptedEngine(IInferenceEngine inner) : IInferenceEngine
 
     public KvEventBatch ReadKvEvents(long from) => inner.ReadKvEvents(from);
 
+    public Task<int> PinAsync(string owner, int[] tokenIds, string? salt, TimeSpan lease) => inner.PinAsync(owner, tokenIds, salt, lease);
+
+    public void Unpin(string owner) => inner.Unpin(owner);
+
     public ValueTask DisposeAsync() => inner.DisposeAsync();
 
     private TaskCompletionSource Of(string requestId) =>

@@ -77,14 +77,14 @@ public sealed class StoredResponseTests
     public async Task BeyondItsMemory_TheOldestGo()
     {
         const int Size = 10_000;
-        await using var cluster = await StartAsync(options => options.MemoryBytes = 3 * (Size + StoredResponseMemory.BytesOfAnActivation));
+        await using var cluster = await StartAsync(options => options.MemoryBytes = 3 * (Size + HeldMemory.BytesOfAnActivation));
         for (var i = 0; i < 5; i++) await cluster.Client.GetGrain<IStoredResponseGrain>($"resp_{i}").StoreAsync(new StoredResponse(new byte[Size / 2], new byte[Size / 2]));
 
         var there = new List<bool>();
         for (var i = 0; i < 5; i++) there.Add(await cluster.Client.GetGrain<IStoredResponseGrain>($"resp_{i}").GetAsync() is not null);
 
         Assert.Equal([false, false, true, true, true], there);
-        Assert.Equal((3, 3L * (Size + StoredResponseMemory.BytesOfAnActivation)), Memory(cluster).Held);
+        Assert.Equal((3, 3L * (Size + HeldMemory.BytesOfAnActivation)), Memory(cluster).Held);
     }
 
     [Fact]
@@ -94,7 +94,7 @@ public sealed class StoredResponseTests
 
         Assert.Empty(memory.Add("a", 1000));
         Assert.Empty(memory.Add("a", 1000));
-        Assert.Equal((1, 1000L + StoredResponseMemory.BytesOfAnActivation), memory.Held);
+        Assert.Equal((1, 1000L + HeldMemory.BytesOfAnActivation), memory.Held);
         Assert.Equal(["a"], memory.Add("b", 50_000));
         Assert.Equal(["b"], memory.Add("c", 50_000));
         memory.Remove("a");

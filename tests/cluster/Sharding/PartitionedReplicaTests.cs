@@ -1,9 +1,12 @@
+using Granary.Client;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Replicas;
+using Granary.Grains;
 using Granary.Tests.Cluster.Grains;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace Granary.Tests.Cluster.Sharding;
 
@@ -209,6 +212,31 @@ public sealed class PartitionedReplicaTests
 
         await stopping!;
         Assert.Equal(await GrainsFixture.RunAloneAsync(request), chunks.Select(chunk => chunk.TokenId));
+    }
+
+    [Fact]
+    public async Task LeadersSilo_Stops_AnotherLifeIsThereBeforeTheFirstHasEnded()
+    {
+        await using var cluster = await ShardingCluster.StartAsync(
+            5, cores: 1, configure: (_, services) => services.Configure<EngineHostOptions>(host => host.DrainTimeout = TimeSpan.FromMinutes(1)));
+        // The control plane is on Silo_0, which has no shard.
+        string[] workers = ["Silo_1/cpu", "Silo_2/cpu", "Silo_3/cpu", "Silo_4/cpu"];
+        var first = (await cluster.ModelGrain.DeployAsync(ShardingCluster.Spec(2, 1, 1, workers))).Replicas[0].Replica;
+        var connections = new ReplicaConnections(cluster.Grains, TimeProvider.System);
+        var request = GrainsFixture.Request(ShardingCluster.Model, [1, 2, 3], maxTokens: 1000);
+        // Nobody reads on: the first life has somebody to wait for.
+        await using var stream = await connections.SubmitAsync(first, request, CancellationToken.None);
+        Assert.Equal(StreamNews.Token, await stream.NextAsync());
+
+        var stopping = cluster.StopAsync(GrainKeys.SiloOf(first.ReplicaId).ToString());
+        var second = await WhenBackAsync(cluster, first.Epoch);
+
+        Assert.False(stopping.IsCompleted);
+        Assert.Equal(4, cluster.Shards.Living.Length); // Two of each.
+        Assert.NotEqual(GrainKeys.SiloOf(first.ReplicaId).ToString(), GrainKeys.SiloOf(second.ReplicaId).ToString());
+        await stream.DisposeAsync();
+        await stopping;
+        await AssertAnswersAsync(cluster);
     }
 
     [Fact]

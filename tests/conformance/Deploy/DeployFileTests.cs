@@ -169,7 +169,7 @@ public sealed partial class DeployFileTests(SiloFixture fixture)
     [Fact]
     public void GracePeriods_CoverTheDrain()
     {
-        var drain = new Granary.Grains.EngineHostOptions().DrainTimeout.TotalSeconds;
+        var drain = new GranaryOptions().ShutdownSeconds;
         var pod = DeployFiles.Resources()["StatefulSet/granary"].At("spec", "template", "spec")!;
         var leaving = pod.Number("containers", "0", "lifecycle", "preStop", "exec", "command", "1");
         Assert.True(pod.Number("terminationGracePeriodSeconds") >= leaving + drain + 10);

@@ -1,6 +1,7 @@
 using Granary.Engine;
 using Granary.Engine.Execution;
 using Granary.Engine.Kv;
+using Granary.Engine.Kv.Tiers;
 using Granary.Engine.Sampling;
 using Granary.Engine.Scheduling;
 using Granary.Engine.Simulation;
@@ -19,6 +20,7 @@ internal sealed class ReplayReplica
     private readonly KvEventLog _events = new(EventCapacity);
     private readonly Scheduler _scheduler;
     private readonly StepTimes _times = new();
+    private readonly TierCounters _tiers = new(); // The device is all there is.
     private readonly Dictionary<SequenceHandle, ReplayStream> _streams = [];
     private readonly HashSet<ulong> _everStored = [];
     private SampledToken[] _sampled = [];
@@ -54,7 +56,7 @@ internal sealed class ReplayReplica
     {
         get
         {
-            var load = LoadValues.Of(_scheduler, _times, _steps, _busy ? _began : null)
+            var load = LoadValues.Of(_scheduler, _tiers, _times, _steps, _busy ? _began : null, expectedSeconds: 0)
                 .ToLoad(_scheduler.Cache.Capacity, _busy ? _clock.GetElapsedTime(_began) : TimeSpan.Zero);
             return new()
             {

@@ -311,6 +311,7 @@ public sealed class InferenceEngineTests
         executor.Hold();
         var handle = engine.Submit(EngineHarness.Request(EngineHarness.RandomPrompt(new(1), 200), 2));
         await executor.StepReached(3).WaitAsync(EngineHarness.Patience);
+        Assert.Equal(0.3, engine.Load.LongestStepSeconds, 1e-6); // None took so long, but these 100 tokens should.
         clock.Advance(TimeSpan.FromSeconds(3));
         Assert.Equal(3, engine.Load.StepAgeSeconds, 1e-6);
         clock.Advance(TimeSpan.FromSeconds(3));

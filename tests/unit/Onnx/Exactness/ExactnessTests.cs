@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Granary.Engine;
+using Granary.Engine.Onnx.Execution;
 using Granary.Engine.Onnx.Import;
 using Granary.Tests.Support;
 using Granary.Tests.Unit.Engine;
@@ -129,6 +130,35 @@ public sealed class ExactnessTests(ExactnessTests.Models models) : IClassFixture
         for (var i = 0; i < alone.Length; i++) alone[i].AssertSameTokens(squeezed[i]);
         AssertSameLogits(alone, executor);
         Assert.True(engine.Load.Preemptions > 0, "blocks never ran out");
+    }
+
+    /// <summary>Blocks that go to slower memory and come back are what they were.</summary>
+    [Theory]
+    [InlineData(WeightFormat.Float32, false)]
+    [InlineData(WeightFormat.Float32, true)]
+    [InlineData(WeightFormat.Int8, false)]
+    public async Task Generate_PrefixesGoOutAndComeBack_EqualsAlone(WeightFormat format, bool disk)
+    {
+        foreach (var name in SharedData.Root is null ? [TinyAssistant] : new[] { TinyAssistant, Stories260K })
+        {
+            var model = models.Get(name, format);
+            var alone = await model.AloneAsync();
+            var executor = model.Open(blocks: 24);
+            var blockBytes = executor.BlockStore!.BlockBytes;
+            using var folder = new TemporaryFolder();
+            await using var engine = InferenceEngine.Start(
+                new() { HostCacheBytes = (disk ? 48 : 512) * blockBytes }, executor, disk: disk ? KvSlotFile.Create(folder["kv"], 512 * blockBytes, blockBytes) : null);
+
+            for (var round = 0; round < 3; round++)
+            {
+                var results = await Task.WhenAll(model.Requests.Select(engine.Submit).ToArray().Select(handle => handle.ReadAll()));
+                for (var i = 0; i < alone.Length; i++) alone[i].AssertSameTokens(results[i]);
+            }
+
+            AssertSameLogits(alone, executor);
+            Assert.Equal(0, engine.Load.KvTierCorrupt);
+            Assert.True(engine.Load.KvTierHits > 32 * 30, $"only {engine.Load.KvTierHits} tokens came back");
+        }
     }
 
     /// <summary>What a failover does: another engine gets the prompt and the tokens delivered so far.</summary>

@@ -2,22 +2,21 @@ using Microsoft.Extensions.Options;
 
 namespace Granary.Grains.Sessions;
 
-/// <summary>Counts what stored responses take of this silo's memory, and names the oldest where it is too much.</summary>
-internal sealed class StoredResponseMemory(IOptions<StoredResponseOptions> options)
+/// <summary>Counts what grains of one kind take of this silo's memory, and names those that were used longest ago where it is too much.</summary>
+/// <param name="max">Most bytes; 0 counts nothing.</param>
+internal abstract class HeldMemory(long max)
 {
     /// <summary>What an activation and its record take besides their content, roughly.</summary>
     internal const int BytesOfAnActivation = 8 << 10;
 
-    private readonly long _max = options.Value.MemoryBytes;
     private readonly Lock _gate = new();
     private readonly LinkedList<(string Id, long Bytes)> _byAge = [];
     private readonly Dictionary<string, LinkedListNode<(string Id, long Bytes)>> _byId = [];
     private long _bytes;
 
-    /// <summary>Whether the storage is memory, so that somebody has to bound it.</summary>
-    public bool IsBounded => _max > 0;
+    public bool IsBounded => max > 0;
 
-    public (int Responses, long Bytes) Held
+    public (int Grains, long Bytes) Held
     {
         get
         {
@@ -25,18 +24,19 @@ internal sealed class StoredResponseMemory(IOptions<StoredResponseOptions> optio
         }
     }
 
-    /// <summary>Counts a response in.</summary>
+    /// <summary>Counts a grain in as the newest; one that is counted already anew.</summary>
     /// <returns>The oldest others that have to go; they are counted out already.</returns>
     public IReadOnlyList<string> Add(string id, long contentBytes)
     {
         var excess = new List<string>();
+        if (!IsBounded) return excess;
         lock (_gate)
         {
             var bytes = contentBytes + BytesOfAnActivation;
             Forget(id);
             _byId[id] = _byAge.AddLast((id, bytes));
             _bytes += bytes;
-            while (_bytes > _max && _byAge.First!.Value.Id != id)
+            while (_bytes > max && _byAge.First!.Value.Id != id)
             {
                 excess.Add(_byAge.First.Value.Id);
                 Forget(_byAge.First.Value.Id);
@@ -46,7 +46,13 @@ internal sealed class StoredResponseMemory(IOptions<StoredResponseOptions> optio
         return excess;
     }
 
-    /// <summary>Counts a response out; nothing where it is not counted.</summary>
+    /// <summary>Whether the grain is counted.</summary>
+    public bool Holds(string id)
+    {
+        lock (_gate) return _byId.ContainsKey(id);
+    }
+
+    /// <summary>Counts a grain out; nothing where it is not counted.</summary>
     public void Remove(string id)
     {
         lock (_gate) Forget(id);
@@ -59,3 +65,9 @@ internal sealed class StoredResponseMemory(IOptions<StoredResponseOptions> optio
         _bytes -= node.Value.Bytes;
     }
 }
+
+/// <summary>What stored responses take, where the storage is memory.</summary>
+internal sealed class StoredResponseMemory(IOptions<StoredResponseOptions> options) : HeldMemory(options.Value.MemoryBytes);
+
+/// <summary>What the histories of active sessions take.</summary>
+internal sealed class SessionMemory(IOptions<SessionGrainOptions> options) : HeldMemory(options.Value.MemoryBytes);
