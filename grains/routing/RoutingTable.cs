@@ -30,9 +30,6 @@ public sealed class RoutingTable
         _bookings = new(settings, time) { Ended = Forget };
     }
 
-    /// <summary>What is cached where, for whoever wants to measure it.</summary>
-    public KvIndex Index => _index;
-
     public int Lives => _order.Count;
 
     public int Bookings => _bookings.Count;

@@ -51,7 +51,8 @@ public sealed record ReplayResult(
 
         return new(
             trace.Name, settings.Policy, (double)found / trace.PromptBlocks, Spread.Of(first), Spread.Of(gaps), (double)good / streams.Count,
-            busySeconds.Max() / busySeconds.Average(), busySeconds.Average() / end, routed.Sum(each => (long)each.NeverStored), digest) { Requests = requests };
+            busySeconds.Max() / busySeconds.Average(), busySeconds.Average() / end, routed.Sum(each => (long)each.NeverStored), digest)
+        { Requests = requests };
     }
 }
 
