@@ -5,35 +5,34 @@ namespace Granary.Routing;
 /// <summary>How fast replicas are: a replica without measurements is taken to be as fast as the mean of those that have them.</summary>
 /// <param name="PrefillToken">Seconds per prefill token.</param>
 /// <param name="PrefillContext">Seconds that each token before it adds.</param>
-/// <param name="DecodeStep">Seconds per step that only decodes.</param>
-public readonly record struct MeanSpeeds(double PrefillToken, double PrefillContext, double DecodeStep)
+/// <param name="TurnoverSeconds">How old the blocks are that full caches give up next; 0 where none is full.</param>
+public readonly record struct MeanSpeeds(double PrefillToken, double PrefillContext, double TurnoverSeconds = 0)
 {
+    /// <summary>Measurements differ by some hundredths between equal replicas; taken for real, they would send all prompts to the luckiest.</summary>
+    private const double LeastDifference = 0.25;
+
     public static MeanSpeeds Of(ReadOnlySpan<ReplicaView> replicas, RoutingSettings settings)
     {
-        double prefill = 0, context = 0, decode = 0;
-        int prefills = 0, decodes = 0;
+        double prefill = 0, context = 0, turnover = 0;
+        int prefills = 0, turnovers = 0;
         foreach (ref readonly var replica in replicas)
         {
-            if (replica.Load is not { } load) continue;
-            if (load.SecondsPerPrefillToken > 0)
-                (prefill, context, prefills) = (prefill + load.SecondsPerPrefillToken, context + load.SecondsPerPrefillContext, prefills + 1);
-            if (load.SecondsPerDecodeStep > 0) (decode, decodes) = (decode + load.SecondsPerDecodeStep, decodes + 1);
+            if (double.IsFinite(replica.TurnoverSeconds)) (turnover, turnovers) = (turnover + replica.TurnoverSeconds, turnovers + 1);
+            if (replica.Load is not { SecondsPerPrefillToken: > 0 } load) continue;
+            (prefill, context, prefills) = (prefill + load.SecondsPerPrefillToken, context + load.SecondsPerPrefillContext, prefills + 1);
         }
 
         return new(
             prefills > 0 ? prefill / prefills : settings.AssumedSecondsPerPrefillToken,
             prefills > 0 ? context / prefills : 0,
-            decodes > 0 ? decode / decodes : settings.AssumedSecondsPerDecodeStep);
+            turnovers > 0 ? turnover / turnovers : 0);
     }
 
-    /// <summary>A replica's own speeds, where it has measured them.</summary>
-    public MeanSpeeds For(ReplicaLoad? load)
-    {
-        var speeds = this;
-        if (load is { SecondsPerPrefillToken: > 0 })
-            speeds = speeds with { PrefillToken = load.SecondsPerPrefillToken, PrefillContext = load.SecondsPerPrefillContext };
-        return load is { SecondsPerDecodeStep: > 0 } ? speeds with { DecodeStep = load.SecondsPerDecodeStep } : speeds;
-    }
+    /// <summary>A replica's own speeds, where it has measured others than the mean.</summary>
+    public MeanSpeeds For(ReplicaLoad? load) =>
+        load is { SecondsPerPrefillToken: > 0 } && Math.Abs(load.SecondsPerPrefillToken - PrefillToken) > LeastDifference * PrefillToken
+            ? this with { PrefillToken = load.SecondsPerPrefillToken, PrefillContext = load.SecondsPerPrefillContext }
+            : this;
 
     /// <summary>Seconds to compute tokens that follow others: <c>a n + b (c + (c+1) + … + (c+n-1))</c>.</summary>
     /// <param name="cached">Tokens before them.</param>

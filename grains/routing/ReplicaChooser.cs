@@ -33,7 +33,7 @@ public sealed class ReplicaChooser(IRoutingPolicy policy, RoutingSettings settin
         if (count == 0) return new(-1, 0, obstacle);
         var view = new RoutingView(replicas, _candidates.AsSpan(0, count), MeanSpeeds.Of(replicas, settings));
         if (chosen < 0) chosen = policy.Pick(view, request);
-        return new(chosen, RouteCost.Of(replicas[chosen], request, view.Speeds, settings).FirstToken, RouteObstacle.None);
+        return new(chosen, RouteCost.Of(replicas[chosen], request, view.Speeds, settings).FirstToken, RouteObstacle.None, replicas[chosen].Overlap);
     }
 
     /// <summary>Most tokens of a prompt there; where a token is to follow, a position must remain for it.</summary>

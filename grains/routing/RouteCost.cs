@@ -6,23 +6,33 @@ namespace Granary.Routing;
 /// <param name="Wait">Until the prompts before it are computed.</param>
 /// <param name="Transfer">To bring blocks of its prefix from slower memory to the device.</param>
 /// <param name="Prefill">To compute what of its prompt no cache has.</param>
-/// <param name="Pressure">What the sequences there add to each other's steps.</param>
-public readonly record struct RouteCost(double Wait, double Transfer, double Prefill, double Pressure)
+/// <param name="Delay">What computing it takes from others besides.</param>
+/// <param name="Pressure">What the sequences there and it take from each other while they decode.</param>
+/// <param name="Eviction">What the blocks that are given up for it are worth to those who may want them again.</param>
+public readonly record struct RouteCost(double Wait, double Transfer, double Prefill, double Delay, double Pressure, double Eviction)
 {
     public double FirstToken => Wait + Transfer + Prefill;
 
-    public double Total => FirstToken + Pressure;
+    public double Total => FirstToken + Delay + Pressure + Eviction;
 
     public static RouteCost Of(in ReplicaView replica, RouteRequest request, MeanSpeeds mean, RoutingSettings settings)
     {
         var speeds = mean.For(replica.Load);
+        var block = (long)replica.Replica.BlockTokens;
         var pending = replica.Load?.PendingPrefillTokens ?? 0;
         var wait = replica.Load is { PendingPrefillSeconds: > 0 } load ? load.PendingPrefillSeconds : speeds.Prefill(0, pending);
         var cached = (long)CachedTokens(replica, request);
         var prefill = speeds.Prefill(cached, request.PromptTokens - cached);
-        var transfer = replica.Replica.BlockTokens
-            * (replica.Overlap.Host * settings.SecondsPerHostToken + replica.Overlap.Disk * settings.SecondsPerDiskToken);
-        return new(wait + replica.Unseen.PrefillSeconds, transfer, prefill, replica.Sequences * speeds.DecodeStep);
+        var transfer = block * (replica.Overlap.Host * settings.SecondsPerHostToken + replica.Overlap.Disk * settings.SecondsPerDiskToken);
+        var held = (replica.Load?.KvBlocksUsed ?? 0) * block + replica.Unseen.PromptTokens + (long)replica.Sequences * settings.SequenceTokens;
+        var age = mean.TurnoverSeconds > 0 ? mean.TurnoverSeconds / Math.Max(replica.TurnoverSeconds, 1e-3) : 0; // 0 where nothing is given up.
+        return new(
+            wait + replica.Unseen.PrefillSeconds,
+            transfer,
+            prefill,
+            (settings.RecomputeWeight - 1) * prefill,
+            settings.HeldTokenShare * held * speeds.PrefillToken,
+            settings.EvictionShare * age * prefill);
     }
 
     /// <summary>Leading tokens that need not be computed; the last one always is.</summary>

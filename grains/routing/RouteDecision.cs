@@ -4,7 +4,8 @@ namespace Granary.Routing;
 /// <param name="Index">Into the views; -1 where none was chosen.</param>
 /// <param name="PredictedWaitSeconds">Until the request's first token.</param>
 /// <param name="Obstacle">What stood in the way of all of them.</param>
-public readonly record struct RouteDecision(int Index, double PredictedWaitSeconds, RouteObstacle Obstacle);
+/// <param name="Overlap">What the chosen one has of the request's prefix.</param>
+public readonly record struct RouteDecision(int Index, double PredictedWaitSeconds, RouteObstacle Obstacle, PrefixOverlap Overlap = default);
 
 /// <summary>Why a request can go nowhere.</summary>
 public enum RouteObstacle

@@ -15,11 +15,24 @@ public sealed record RoutingSettings
     /// <summary>Replicas whose cost is within this many seconds of the lowest count as equal; the prefix then decides.</summary>
     public double TieSeconds { get; init; } = 0.002;
 
+    /// <summary>The same as a share of what the whole prompt would take to compute: more than that is not known of what other routers have just sent.</summary>
+    /// <remarks>Replicas tell of it within a tenth of a second; routers that all take the one best replica meanwhile would all be wrong.</remarks>
+    public double TieShare { get; init; } = 0.1;
+
+    /// <summary>What a second of computing weighs against a second of waiting: it also delays whoever comes behind, by three times as much where prompts take three quarters of the time (1 / (1 - utilization)).</summary>
+    public double RecomputeWeight { get; init; } = 4;
+
+    /// <summary>What each token that sequences hold in a cache weighs, as a share of computing one: each step that decodes reads them.</summary>
+    public double HeldTokenShare { get; init; } = 0.2;
+
+    /// <summary>Tokens that a sequence counts as holding besides its own: also a short one takes its share of each step.</summary>
+    public int SequenceTokens { get; init; } = 256;
+
+    /// <summary>What blocks that are given up for the prompt weigh, as a share of computing it; where a cache gives up what is older than elsewhere, in proportion less.</summary>
+    public double EvictionShare { get; init; } = 0.3;
+
     /// <summary>Seconds per prefill token, until any replica has measured its own.</summary>
     public double AssumedSecondsPerPrefillToken { get; init; } = 0.001;
-
-    /// <summary>Seconds per decode step, until any replica has measured its own.</summary>
-    public double AssumedSecondsPerDecodeStep { get; init; } = 0.02;
 
     /// <summary>Seconds to bring a token's keys and values from the host's memory to the device.</summary>
     public double SecondsPerHostToken { get; init; } = 1e-5;

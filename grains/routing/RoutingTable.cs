@@ -65,7 +65,7 @@ public sealed class RoutingTable
         _order.Clear();
         foreach (var replica in adopted)
         {
-            if (!_lives.TryGetValue(replica.Replica, out var life)) _lives.Add(replica.Replica, life = new RoutedLife(replica, new(_index)));
+            if (!_lives.TryGetValue(replica.Replica, out var life)) _lives.Add(replica.Replica, life = new RoutedLife(replica, new(_index), new(_time)));
             _order.Add(life);
         }
     }
@@ -84,7 +84,7 @@ public sealed class RoutingTable
         if (askedAt >= life.LostAt) life.IsReachable = true;
         (life.Load, life.HeardAt) = (news.Load, _time.GetTimestamp());
         _bookings.Reported(replica, askedAt);
-        life.Events.Take(news.Kv);
+        if (life.Events.Take(news.Kv)) life.Turnover.Add(news.Kv.Runs.Sum(run => run is { IsStored: true, Tier: KvTier.Device } ? run.Count : 0), life.CapacityBlocks);
         return life.Events.IsBehind;
     }
 
@@ -155,7 +155,7 @@ public sealed class RoutingTable
         foreach (var life in CollectionsMarshal.AsSpan(_order))
         {
             var overlap = life.Descriptor.BlockTokens == request.BlockTokens ? _overlaps[life.Events.Replica] : default;
-            _views[place++] = new(life.Descriptor, life.Load, life.IsReachable, _bookings.BookedRequests(life.Life), _bookings.Unseen(life.Life), overlap);
+            _views[place++] = new(life.Descriptor, life.Load, life.IsReachable, _bookings.BookedRequests(life.Life), _bookings.Unseen(life.Life), overlap, life.Turnover.Age(life.CapacityBlocks));
         }
 
         return _views.AsSpan(0, place);
@@ -169,13 +169,17 @@ public sealed class RoutingTable
     }
 
     /// <summary>One life and what was last heard of it.</summary>
-    private sealed class RoutedLife(ReplicaDescriptor descriptor, ReplicaEvents events)
+    private sealed class RoutedLife(ReplicaDescriptor descriptor, ReplicaEvents events, CacheTurnover turnover)
     {
         public ReplicaDescriptor Descriptor => descriptor;
 
         public ReplicaLife Life => descriptor.Replica;
 
         public ReplicaEvents Events => events;
+
+        public CacheTurnover Turnover => turnover;
+
+        public long CapacityBlocks { get; } = descriptor.KvCapacityTokens / descriptor.BlockTokens;
 
         public ReplicaLoad? Load { get; set; }
 

@@ -1,6 +1,8 @@
 using Granary.Tests.Benchmarks;
 using Granary.Tests.Benchmarks.Gateway;
 using Granary.Tests.Benchmarks.Partition;
+using Granary.Tests.Benchmarks.Replay;
+using Granary.Tests.Benchmarks.Routing;
 
 return args switch
 {
@@ -17,6 +19,8 @@ return args switch
     ["links-load"] => LinksBenchmark.Load(), // A process that the links and partition benchmarks start.
     ["faults", .. var rest] => await FaultBenchmark.RunAsync(rest),
     ["partition", .. var rest] => await PartitionBenchmark.RunAsync(rest),
+    ["routing", .. var rest] => RoutingBenchmark.Run(rest),
+    ["replay", .. var rest] => ReplayBenchmark.Run(rest),
     ["text", .. var rest] => TextBenchmark.Run(rest),
     _ => Usage(),
 };
@@ -32,6 +36,8 @@ static int Usage()
           links [--busy 0] [--output FILE]
           faults [--rounds 20] [--output FILE]
           partition [--models 110m,1b] [--layouts 1x1x2,2x1x1,1x2x1] [--sequences 1,4,16] [--busy false,true] [--windows 7] [--tokens 48] [--output FILE]
+          routing [--replicas 8,64,256,1000] [--tokens 1000,10000,100000] [--rounds 400] [--output FILE]
+          replay [--traces mooncake,azure] [--policies seconds,dynamo,…] [--restarts true] [--output FILE]
           text [--output FILE]
         """);
     return 2;

@@ -38,11 +38,6 @@ public sealed class RouterOptions : IValidatableObject
     [Range(1e-9, 60.0)]
     public double AssumedSecondsPerPrefillToken { get; set; } = 0.001;
 
-    /// <summary>Seconds per decode step, until any replica has measured its own.</summary>
-    /// <value>Default 0.02 s.</value>
-    [Range(1e-9, 60.0)]
-    public double AssumedSecondsPerDecodeStep { get; set; } = 0.02;
-
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
         if (!RoutingPolicies.Names.Contains(Policy))
@@ -56,7 +51,6 @@ public sealed class RouterOptions : IValidatableObject
         MaxBookings = MaxBookings,
         TieSeconds = TieSeconds,
         AssumedSecondsPerPrefillToken = AssumedSecondsPerPrefillToken,
-        AssumedSecondsPerDecodeStep = AssumedSecondsPerDecodeStep,
     };
 }
 

@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+
 namespace Granary.Routing.Kv;
 
 /// <summary>A part of the index: open addressing with linear probing over entries of 16 bytes, grown by half at three quarters.</summary>
@@ -32,6 +35,12 @@ internal struct BlockTable
             ref readonly var entry = ref _entries[place];
             if (entry.Holders == 0 || entry.Name == name) return entry.Holders;
         }
+    }
+
+    /// <summary>Has the processor fetch what <see cref="Find"/> will look at.</summary>
+    public readonly unsafe void Prefetch(uint hash)
+    {
+        if (Sse.IsSupported && _entries is not null) Sse.Prefetch0(Unsafe.AsPointer(ref _entries[Home(hash)])); // Only a hint: the array may move meanwhile.
     }
 
     /// <returns>Where the block's holders stand; of an unknown block, a place for it. Write a value that is not 0, or call <see cref="Close"/>.</returns>

@@ -23,7 +23,7 @@ internal sealed class HolderSet
     /// <summary>The bitmap of a tier; shorter than the slots are many where the rest is zero.</summary>
     public ReadOnlySpan<ulong> Of(int tier) => _tiers[tier];
 
-    public bool HasOnlyDevice => _tiers[1] is null && _tiers[2] is null && _tiers[3] is null;
+    public bool HasOnlyDevice => _tiers[1] is null && _tiers[2] is null;
 
     /// <param name="tiers">A bit for each.</param>
     public void Set(int slot, uint tiers)
@@ -40,8 +40,6 @@ internal sealed class HolderSet
     {
         if (_tiers[tier] is { } words && slot >> 6 < words.Length) words[slot >> 6] &= ~(1UL << slot);
     }
-
-    public bool Has(int slot, int tier) => _tiers[tier] is { } words && slot >> 6 < words.Length && (words[slot >> 6] >> slot & 1) != 0;
 
     /// <summary>Leaves only the slots of the mask.</summary>
     public void Keep(ReadOnlySpan<ulong> mask)

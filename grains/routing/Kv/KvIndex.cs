@@ -11,15 +11,16 @@ namespace Granary.Routing.Kv;
 /// </remarks>
 public sealed class KvIndex
 {
-    internal const int Tiers = 4; // Those of KvTier, and Expected.
-    private const int Expected = 3;
+    internal const int Tiers = 3;
     private const int PartBits = 10;
     private const int BlocksPerSweptPart = 64;
+    private const int Ahead = 8; // Look-ups whose memory is fetched while others are compared.
     private const int MaxSlots = 1 << 20;
     private const ulong Shared = 1UL << 63; // The rest is the number of a holder set; else two holders of 31 bits, (slot + 1) << 4 | tiers.
     private const ulong LaneMask = (1UL << 31) - 1;
 
     private readonly BlockTable[] _parts = new BlockTable[1 << PartBits];
+    private readonly ExpectedBlocks _expected = new();
     private readonly List<HolderSet?> _sets = [];
     private readonly Stack<int> _freeSets = new();
     private readonly List<int> _slotOf = []; // By a replica's number; -1 where the number is free.
@@ -102,6 +103,7 @@ public sealed class KvIndex
         {
             var begin = Math.Max(at, skip);
             at += run.Count;
+            if (run is { IsStored: true, Tier: KvTier.Device } && begin < at) _expected.Remove(replica, events.Blocks.AsSpan(begin, at - begin)); // What was expected has come.
             for (var i = begin; i < at; i++)
             {
                 if (run.IsStored) Store(slot, events.Blocks[i], (int)run.Tier);
@@ -112,19 +114,11 @@ public sealed class KvIndex
         Sweep(1 + events.Blocks.Length / BlocksPerSweptPart);
     }
 
-    /// <summary>A request is on its way there that will bring these blocks.</summary>
-    public void Expect(int replica, ReadOnlySpan<ulong> blocks)
-    {
-        var slot = SlotOf(replica);
-        foreach (var block in blocks) Store(slot, block, Expected);
-    }
+    /// <summary>A request is on its way there that will bring these blocks, which follow each other in its prompt.</summary>
+    public void Expect(int replica, ReadOnlySpan<ulong> blocks) => _expected.Add(replica, blocks);
 
     /// <summary>They will not come, or have come.</summary>
-    public void Forget(int replica, ReadOnlySpan<ulong> blocks)
-    {
-        var slot = SlotOf(replica);
-        foreach (var block in blocks) Drop(slot, block, Expected);
-    }
+    public void Forget(int replica, ReadOnlySpan<ulong> blocks) => _expected.Remove(replica, blocks);
 
     /// <summary>How many leading blocks each replica has.</summary>
     /// <param name="overlaps">By a replica's number; at least <see cref="NumberBound"/> long, all of it is written.</param>
@@ -135,17 +129,30 @@ public sealed class KvIndex
         Span<ulong> alive = words <= 256 ? stackalloc ulong[words] : new ulong[words];
         _live.CopyTo(alive);
         var matching = new PrefixMatch(alive, overlaps, _numberOf);
-        for (var i = 0; i < blocks.Length; i++)
+        var left = blocks.Length;
+        for (var i = 0; i < blocks.Length && left == blocks.Length; i++)
         {
+            if (i + Ahead < blocks.Length)
+            {
+                var soon = Spread(blocks[i + Ahead]);
+                _parts[soon >> (64 - PartBits)].Prefetch((uint)(soon >> (32 - PartBits)));
+            }
+
             var hash = Spread(blocks[i]);
             var holders = _parts[hash >> (64 - PartBits)].Find(blocks[i], (uint)(hash >> (32 - PartBits)));
             var goesOn = (holders & Shared) != 0
                 ? matching.Continue(i, _sets[(int)holders]!)
                 : matching.Continue(i, (uint)(holders & LaneMask), (uint)(holders >> 31 & LaneMask));
-            if (!goesOn) return;
+            if (!goesOn) left = i;
         }
 
-        matching.End(blocks.Length);
+        if (left == blocks.Length) matching.End(left);
+        if (_expected.Count == 0) return;
+        for (var number = 0; number < _slotOf.Count; number++)
+        {
+            ref var overlap = ref overlaps[number];
+            overlap = overlap with { Expected = _expected.Match(number, blocks, overlap.Blocks) };
+        }
     }
 
     internal static uint Hash(ulong name) => (uint)(Spread(name) >> (32 - PartBits));
@@ -162,9 +169,7 @@ public sealed class KvIndex
         var bit = 1u << tier;
         if ((holders & Shared) != 0)
         {
-            var set = _sets[(int)holders]!;
-            set.Set(slot, bit);
-            if (tier == 0) set.Clear(slot, Expected);
+            _sets[(int)holders]!.Set(slot, bit);
             return;
         }
 
@@ -174,7 +179,6 @@ public sealed class KvIndex
         if (shift >= 0)
         {
             var lane = (uint)(holders >> shift & LaneMask) | (uint)(slot + 1) << 4 | bit;
-            if (tier == 0) lane &= ~(1u << Expected); // What was expected has come.
             holders = holders & ~(LaneMask << shift) | (ulong)lane << shift;
             return;
         }

@@ -95,11 +95,6 @@ internal readonly ref struct PrefixMatch(Span<ulong> alive, Span<PrefixOverlap> 
     private void Count(int slot, int tier)
     {
         ref var overlap = ref _overlaps[_numberOf[slot]];
-        overlap = tier switch
-        {
-            1 => overlap with { Host = overlap.Host + 1 },
-            2 => overlap with { Disk = overlap.Disk + 1 },
-            _ => overlap with { Expected = overlap.Expected + 1 },
-        };
+        overlap = tier == 1 ? overlap with { Host = overlap.Host + 1 } : overlap with { Disk = overlap.Disk + 1 };
     }
 }

@@ -2,31 +2,37 @@ using Granary.GrainInterfaces.Routing;
 
 namespace Granary.Routing.Policies;
 
-/// <summary>Picks the replica that will answer soonest, by a cost in seconds (<see cref="RouteCost"/>) from each replica's own measured speed.</summary>
+/// <summary>Picks the replica whose answer costs the least seconds, the request's own and what it takes from others (<see cref="RouteCost"/>).</summary>
 /// <remarks>
 /// The same views and request give the same answer, in whatever order the views stand. Costs that tie are decided by rendezvous hashing of the prefix (Thaler and
-/// Ravishankar, 1998): a prefix stays with its replica as others come and go, and many prefixes spread evenly.
+/// Ravishankar, 1998): a prefix stays with its replica as others come and go, and many prefixes spread evenly. A prefix that many want is computed a second time where
+/// that is cheaper than the wait for the first.
 /// </remarks>
 public sealed class SecondsPolicy(RoutingSettings settings) : IRoutingPolicy
 {
-    public string Name => "seconds";
+    private double[] _costs = [];
+
+    public string Name => RoutingPolicies.Default;
 
     public int Pick(RoutingView view, RouteRequest request)
     {
+        if (_costs.Length < view.Candidates.Length) _costs = new double[view.Candidates.Length];
         var lowest = double.PositiveInfinity;
-        foreach (var index in view.Candidates) lowest = Math.Min(lowest, Cost(view, index, request));
-
-        var (best, bestWeight) = (-1, 0UL);
-        foreach (var index in view.Candidates)
+        for (var i = 0; i < view.Candidates.Length; i++)
         {
-            if (Cost(view, index, request) > lowest + settings.TieSeconds) continue;
-            var weight = RendezvousHash.Weight(request.PrefixHash, view.Replicas[index].Replica.Replica.ReplicaId);
-            if (best < 0 || weight > bestWeight) (best, bestWeight) = (index, weight);
+            _costs[i] = RouteCost.Of(view.Replicas[view.Candidates[i]], request, view.Speeds, settings).Total;
+            lowest = Math.Min(lowest, _costs[i]);
+        }
+
+        var bound = lowest + Math.Max(settings.TieSeconds, settings.TieShare * view.Speeds.Prefill(0, request.PromptTokens));
+        var (best, bestWeight) = (-1, 0UL);
+        for (var i = 0; i < view.Candidates.Length; i++)
+        {
+            if (_costs[i] > bound) continue;
+            var weight = RendezvousHash.Weight(request.PrefixHash, view.Replicas[view.Candidates[i]].Replica.Replica.ReplicaId);
+            if (best < 0 || weight > bestWeight) (best, bestWeight) = (view.Candidates[i], weight);
         }
 
         return best;
     }
-
-    private double Cost(RoutingView view, int index, RouteRequest request) =>
-        RouteCost.Of(view.Replicas[index], request, view.Speeds, settings).Total;
 }

@@ -36,7 +36,7 @@ public sealed class ReplicaChooserTests
             var roomy = allowed.FindAll(view => HasRoom(view, request));
             if (roomy.Count > 0) Assert.Contains(chosen, roomy);
             var cheapest = (roomy.Count > 0 ? roomy : allowed).Min(view => Cost(view, request, views));
-            Assert.InRange(Cost(chosen, request, views), cheapest, cheapest + Settings.TieSeconds + 1e-9);
+            Assert.InRange(Cost(chosen, request, views), cheapest, cheapest + Tie(request, views) + 1e-9);
         }
     }
 
@@ -207,15 +207,9 @@ public sealed class ReplicaChooserTests
     private static bool HasRoom(ReplicaView view, RouteRequest request) =>
         view.Load is null || (view.Load.KvBlocksTotal - view.Load.KvBlocksUsed) * 16 - view.Unseen.PromptTokens > request.PromptTokens;
 
-    private static double Cost(ReplicaView view, RouteRequest request, List<ReplicaView> all)
-    {
-        var perToken = Speed(view.Load?.SecondsPerPrefillToken, [.. all.Select(v => v.Load?.SecondsPerPrefillToken ?? 0)], Settings.AssumedSecondsPerPrefillToken);
-        var perStep = Speed(view.Load?.SecondsPerDecodeStep, [.. all.Select(v => v.Load?.SecondsPerDecodeStep ?? 0)], Settings.AssumedSecondsPerDecodeStep);
-        var load = view.Load ?? new ReplicaLoad { Epoch = 1 };
-        return (load.PendingPrefillTokens + request.PromptTokens) * perToken + view.Unseen.PrefillSeconds
-            + (load.RunningSequences + load.WaitingSequences + view.Unseen.Requests) * perStep;
-    }
+    private static double Cost(ReplicaView view, RouteRequest request, List<ReplicaView> all) =>
+        RouteCost.Of(view, request, MeanSpeeds.Of([.. all], Settings), Settings).Total;
 
-    private static double Speed(double? own, double[] all, double assumed) =>
-        own is > 0 ? own.Value : all.Any(speed => speed > 0) ? all.Where(speed => speed > 0).Average() : assumed;
+    private static double Tie(RouteRequest request, List<ReplicaView> all) =>
+        Math.Max(Settings.TieSeconds, Settings.TieShare * MeanSpeeds.Of([.. all], Settings).Prefill(0, request.PromptTokens));
 }

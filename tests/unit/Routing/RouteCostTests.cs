@@ -1,0 +1,124 @@
+using Granary.GrainInterfaces.Replicas;
+using Granary.GrainInterfaces.Routing;
+using Granary.Routing;
+using Granary.Routing.Policies;
+
+namespace Granary.Tests.Unit.Routing;
+
+/// <summary>Our costs against sums worked out by hand, and what follows from them.</summary>
+public sealed class RouteCostTests
+{
+    private static readonly RoutingSettings Settings = new() { SequenceTokens = 100 };
+    private static readonly RouteRequest Request = new() { RequestId = "r", PromptTokens = 1000, MaxTokens = 10, Blocks = new ulong[62] };
+
+    /// <summary>600 tokens behind 400 others: 600 x 1 ms + 1 µs x (400 + … + 999) = 0.6 + 0.4197.</summary>
+    [Fact]
+    public void Of_UncachedTokens_CostMoreTheMoreStandBeforeThem()
+    {
+        var cost = RouteCost.Of(View(overlap: new(20, 5, 0, 0)), Request, new(0.001, 1e-6), Settings);
+        Assert.Equal(0.6 + 0.4197, cost.Prefill, 9);
+        Assert.Equal(5 * 16 * 1e-5, cost.Transfer, 9);
+        Assert.Equal(3 * cost.Prefill, cost.Delay, 9); // A weight of 4.
+        Assert.Equal(0, cost.Eviction, 9); // Its cache is not full.
+    }
+
+    /// <summary>Pending 2 s and booked 0.5 s; held: 30 blocks of 16, 200 booked tokens, (2 + 1 + 1) sequences of 100 more; a fifth of a millisecond each.</summary>
+    [Fact]
+    public void Of_WaitAndPressure_CountWhatIsThereAndWhatIsBooked()
+    {
+        var load = Load() with { PendingPrefillSeconds = 2, KvBlocksUsed = 30, RunningSequences = 2, WaitingSequences = 1 };
+        var cost = RouteCost.Of(View(load, unseen: new(1, 200, 200, 0.5)), Request, new(0.001, 0), Settings);
+        Assert.Equal(2.5, cost.Wait, 9);
+        Assert.Equal(0.2 * 0.001 * (480 + 200 + 400), cost.Pressure, 9);
+    }
+
+    /// <summary>A cache that gives up what is twice as old as the mean loses half as much: 0.3 x 1 s / 2.</summary>
+    [Fact]
+    public void Of_FullCaches_OldBlocksAreWorthLess() =>
+        Assert.Equal(0.15, RouteCost.Of(View() with { TurnoverSeconds = 200 }, Request, new(0.001, 0, 100), Settings).Eviction, 9);
+
+    [Theory]
+    [InlineData(0.0012, 0.001)] // Within a quarter: taken for chance.
+    [InlineData(0.0013, 0.0013)]
+    [InlineData(0, 0.001)]
+    public void For_OwnMeasurement_CountsWhereItDiffers(double own, double expected) =>
+        Assert.Equal(expected, new MeanSpeeds(0.001, 0).For(Load() with { SecondsPerPrefillToken = own }).PrefillToken, 9);
+
+    /// <summary>A prefix stays where it is while the wait is worth it, and is computed again elsewhere once it is not: 1.6 s of work that counts four times.</summary>
+    [Theory]
+    [InlineData(5.5, 0)]
+    [InlineData(7.5, 1)]
+    public void Pick_HotPrefix_SpreadsWhenWaitingCostsMore(double wait, int expected)
+    {
+        var request = Request with { PromptTokens = 1600, Blocks = new ulong[99] };
+        var home = View(Load() with { PendingPrefillSeconds = wait }, overlap: new(99, 0, 0, 0));
+        ReplicaView[] views = [home, View(id: "b")];
+        Assert.Equal(expected, new SecondsPolicy(Settings).Pick(new(views, [0, 1], new(0.001, 0)), request));
+    }
+
+    /// <summary>Requests of one prefix that come at once go together: the second expects what the first is bringing.</summary>
+    [Fact]
+    public void Route_BurstOfOnePrefix_StaysTogether()
+    {
+        var table = new RoutingTable(Settings, new SecondsPolicy(Settings), TimeProvider.System);
+        table.Adopt(Enumerable.Range(0, 8).Select(i => new ReplicaDescriptor { Replica = new($"m/{i}", 1), ContextLength = 4096, KvCapacityTokens = 65_536 }));
+        var prefix = Enumerable.Range(1, 60).Select(i => (ulong)i).ToArray();
+        var places = new HashSet<ReplicaLife>();
+        for (var i = 0; i < 5; i++)
+        {
+            var request = Request with { Blocks = [.. prefix, (ulong)(1000 + i), (ulong)(2000 + i)], PrefixHash = (ulong)i }; // Ties would spread them.
+            table.Route(request, Guid.NewGuid(), out var ticket);
+            places.Add(ticket!.Replica);
+            Assert.Equal(i == 0 ? 0 : 960, ticket.ExpectedCachedTokens);
+        }
+
+        Assert.Single(places);
+    }
+
+    [Fact]
+    public void Release_BeforeItWasComputed_NothingIsExpectedAnyMore()
+    {
+        var table = new RoutingTable(Settings, new SecondsPolicy(Settings), TimeProvider.System);
+        table.Adopt([View().Replica]);
+        var id = Guid.NewGuid();
+        table.Route(Request with { Blocks = [1, 2, 3] }, id, out _);
+        Assert.Equal(3, table.Decide(Request with { Blocks = [1, 2, 3] }).Overlap.Expected);
+        table.Release(id);
+        Assert.Equal(default, table.Decide(Request with { Blocks = [1, 2, 3] }).Overlap);
+    }
+
+    /// <summary>Its blocks go with a life: the next one, under the same name, is believed to have nothing.</summary>
+    [Fact]
+    public void Adopt_NextLife_HasNothingOfTheOneBefore()
+    {
+        var table = new RoutingTable(Settings, new SecondsPolicy(Settings), TimeProvider.System);
+        var replica = View().Replica;
+        table.Adopt([replica]);
+        table.Report(replica.Replica, new(Load(), new() { First = 0, Next = 4, IsSnapshot = true, Runs = [new(true, KvTier.Device, 3)], Blocks = [1, 2, 3] }), 0);
+        Assert.Equal(3, table.Decide(Request with { Blocks = [1, 2, 3] }).Overlap.Device);
+
+        table.Adopt([replica with { Replica = replica.Replica with { Epoch = 2 } }]);
+        Assert.Equal(default, table.Decide(Request with { Blocks = [1, 2, 3] }).Overlap);
+    }
+
+    [Fact]
+    public void Report_AnswerToAnOldQuestion_DoesNotBringALostReplicaBack()
+    {
+        var time = new Support.ManualTime();
+        var table = new RoutingTable(Settings, new SecondsPolicy(Settings), time);
+        var life = View().Replica.Replica;
+        table.Adopt([View().Replica]);
+        var askedAt = time.GetTimestamp();
+        time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(RouteObstacle.Unreachable, table.Decide(Request with { Lost = [life] }).Obstacle);
+        table.Report(life, new(Load(), new() { First = 0, Next = 1, IsSnapshot = true }), askedAt);
+        Assert.Equal(RouteObstacle.Unreachable, table.Decide(Request).Obstacle);
+        table.Report(life, new(Load(), new() { First = 1, Next = 1 }), time.GetTimestamp());
+        Assert.Equal(RouteObstacle.None, table.Decide(Request).Obstacle);
+    }
+
+    private static ReplicaLoad Load() => new() { Epoch = 1, KvBlocksTotal = 4096 };
+
+    private static ReplicaView View(ReplicaLoad? load = null, PrefixOverlap overlap = default, BookedWork unseen = default, string id = "a") =>
+        new(new() { Replica = new(id, 1), ContextLength = 4096, KvCapacityTokens = 65_536 }, load ?? Load(), Unseen: unseen, Overlap: overlap);
+}
