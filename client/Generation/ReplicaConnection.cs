@@ -46,6 +46,9 @@ internal sealed class ReplicaConnection
 
     public ReplicaLife Life { get; }
 
+    /// <summary>The replica knows this reader.</summary>
+    public bool IsOpen => _opening.IsCompletedSuccessfully;
+
     /// <summary>The life, in messages.</summary>
     public string Name => $"Replica '{Life.ReplicaId}', epoch {Life.Epoch},";
 

@@ -45,6 +45,8 @@ internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time
             }
             catch (TimeoutException)
             {
+                // An opening that was lost on its way fails late: the next request does not wait for it.
+                if (!connection.IsOpen) connection.Retire();
                 stream.Abandon();
                 throw;
             }

@@ -109,7 +109,12 @@ internal sealed class InProcessCluster
             return _observers.TryGetValue(id, out var observer) ? observer : throw new ClientNotAvailableException(id);
         }
 
-        if (_directory.TryGetValue(id, out var activation)) return activation;
+        if (_directory.TryGetValue(id, out var activation))
+        {
+            if (!activation.Silo.IsGone || activation.Silo.IsCrashed) return activation;
+            Remove(activation); // It was entered while its silo ended.
+        }
+
         // A client's calls are placed by a silo as well: its gateway, always the same for a grain.
         var origin = caller.Silo ?? GatewayFor(id);
         var grainClass = GrainInterfaces.ClassOf(id.Type);
