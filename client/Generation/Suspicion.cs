@@ -31,7 +31,9 @@ internal sealed class Suspicion
 
         if (!loss.IsSudden) return Verdict.GoOn;
         _suddenEnds++;
-        return wasAlone && Ends > MostSuddenEnds ? Verdict.GiveUp : Verdict.GoOn;
+        // Messages are lost for other reasons as well: silence proves less than a call that breaks.
+        var most = loss.Reason == LossReason.Stall ? 2 * MostSuddenEnds : MostSuddenEnds;
+        return wasAlone && Ends > most ? Verdict.GiveUp : Verdict.GoOn;
     }
 
     /// <summary>It has passed the place.</summary>

@@ -108,4 +108,17 @@ public sealed class PoisonTests
         suspicion.Clear();
         Assert.Equal((false, 0), (suspicion.IsSuspect, suspicion.Ends));
     }
+
+    /// <summary>Messages may be lost as well: who falls silent is not as good as dead.</summary>
+    [Theory]
+    [InlineData(4, "GoOn")]
+    [InlineData(5, "GiveUp")]
+    public void Judge_SilenceWhileSuspect_NeedsAFifth(int silences, string verdict)
+    {
+        var suspicion = new Suspicion();
+        var last = Verdict.GoOn;
+        for (var i = 0; i < silences; i++) last = suspicion.Judge(new(LossReason.Stall, "") { IsSudden = true }, wasAlone: suspicion.IsSuspect);
+
+        Assert.Equal(verdict, last.ToString());
+    }
 }
