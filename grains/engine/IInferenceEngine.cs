@@ -157,7 +157,7 @@ public sealed record EngineLoad
     /// <summary>Copies that were not what had been written; they were dropped and computed again.</summary>
     public long KvTierCorrupt { get; init; }
 
-    /// <summary>Smoothed over recent steps; 0 until one was measured.</summary>
+    /// <summary>Smoothed over recent steps; 0 until one with more than a few prompt tokens was measured.</summary>
     public double SecondsPerPrefillToken { get; init; }
 
     /// <summary>Of steps without prompt tokens, smoothed over recent ones; 0 until one was measured.</summary>
@@ -166,7 +166,7 @@ public sealed record EngineLoad
     /// <summary>What each token before a prefill token adds to <see cref="SecondsPerPrefillToken"/>; 0 until measured.</summary>
     public double SecondsPerPrefillContext { get; init; }
 
-    /// <summary>Seconds that <see cref="PendingPrefillTokens"/> will take at these speeds, each at its own context.</summary>
+    /// <summary>Seconds that <see cref="PendingPrefillTokens"/> will take at these speeds, each at its own context; 0 until they are measured.</summary>
     public double PendingPrefillSeconds { get; init; }
 
     /// <summary>How long a step may well take: the longest of the recent ones, from its beginning to its end, or what those in flight should take by their tokens; 0 before the first.</summary>

@@ -9,22 +9,28 @@ namespace Granary.Engine;
 /// beginning to end. What a prompt costs is what it takes from all others: the time since the step before ended, or since its own beginning
 /// where that was later, less such a time of a decode step if it decodes too. With one step in flight both times are the same.
 /// Exponential averages: a sample weighs a tenth, so some tens of steps forget what was. What a prompt token costs grows with the tokens
-/// before it (<see cref="PrefillFit"/>).
+/// before it (<see cref="PrefillFit"/>). A few prompt tokens cost what any step costs, and the first step of an engine far more: what is told
+/// of a prompt token is told once a step has had enough of them.
 /// </remarks>
 internal sealed class StepTimes
 {
     private const double Weight = 0.1;
     private const int RecentSteps = 64;
 
+    /// <summary>Prompt tokens from which on they, and not the step itself, are what a step costs.</summary>
+    private const int TellingTokens = 16;
+
     private double _secondsBetweenDecodeSteps;
 
     private readonly double[] _recent = new double[RecentSteps];
-    private readonly PrefillFit _prefill = new();
+    private PrefillFit _prefill = new();
     private int _recorded;
+    private bool _isPrefillMeasured;
 
-    public double SecondsPerPrefillToken => _prefill.SecondsPerToken;
+    /// <summary>0 until a step with enough prompt tokens was measured.</summary>
+    public double SecondsPerPrefillToken => _isPrefillMeasured ? _prefill.SecondsPerToken : 0;
 
-    public double SecondsPerPrefillContext => _prefill.SecondsPerContext;
+    public double SecondsPerPrefillContext => _isPrefillMeasured ? _prefill.SecondsPerContext : 0;
 
     public double SecondsPerDecodeStep { get; private set; }
 
@@ -48,14 +54,16 @@ internal sealed class StepTimes
         }
 
         var seconds = occupied.TotalSeconds - (decoding > 0 ? _secondsBetweenDecodeSteps : 0);
-        if (seconds > 0) _prefill.Record(prefill, context, seconds);
+        if (seconds <= 0) return;
+        if (prefill >= TellingTokens && !_isPrefillMeasured) (_prefill, _isPrefillMeasured) = (new(), true);
+        _prefill.Record(prefill, context, seconds);
     }
 
-    /// <summary>How long a step should take by what was measured: a first long prompt is no hung device.</summary>
+    /// <summary>How long a step should take by all that was measured, be it a single token: a first long prompt is no hung device.</summary>
     public double Expect(StepPlan plan)
     {
         var (prefill, decoding, context) = CountTokens(plan);
-        return prefill * SecondsPerPrefillToken + context * SecondsPerPrefillContext + (decoding > 0 ? SecondsPerDecodeStep : 0);
+        return prefill * _prefill.SecondsPerToken + context * _prefill.SecondsPerContext + (decoding > 0 ? SecondsPerDecodeStep : 0);
     }
 
     /// <summary>Whether a step computes tokens of prompts.</summary>

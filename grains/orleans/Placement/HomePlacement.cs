@@ -14,6 +14,7 @@ internal sealed class HomePlacementAttribute() : PlacementAttribute(new HomePlac
 internal sealed class HomePlacement : PlacementStrategy;
 
 /// <summary>Finds the silo by its name in the membership: what every silo knows without asking another.</summary>
+/// <remarks>What a silo that has just joined can host is told later than that it is active: nobody else can have its grains, so that is not asked.</remarks>
 internal sealed class HomeDirector(IClusterMembershipService membership) : IPlacementDirector
 {
     /// <exception cref="SiloUnavailableException">No active silo has that name; the message says which have one.</exception>
@@ -22,10 +23,10 @@ internal sealed class HomeDirector(IClusterMembershipService membership) : IPlac
         var key = target.GrainIdentity.Key.ToString();
         var silo = GrainKeys.SiloOf(key).ToString();
         if (silo.Length == 0) return Anywhere(target, context);
-        if (Find(silo, target, context) is { } home) return home;
+        if (ActiveSilos.Of(membership.CurrentSnapshot).Find(silo) is { } home) return home;
         // A silo that has just joined may not have been heard of yet. One look at the table decides.
         await membership.Refresh();
-        return Find(silo, target, context) ?? throw new SiloUnavailableException(
+        return ActiveSilos.Of(membership.CurrentSnapshot).Find(silo) ?? throw new SiloUnavailableException(
             $"Grain '{key}' belongs to silo '{silo}', which is not active; active are: {string.Join(", ", ActiveNames())}.");
     }
 
@@ -36,13 +37,6 @@ internal sealed class HomeDirector(IClusterMembershipService membership) : IPlac
         if (silos.Contains(context.LocalSilo)) return context.LocalSilo;
         Array.Sort(silos);
         return silos[(int)(target.GrainIdentity.GetUniformHashCode() % (uint)silos.Length)];
-    }
-
-    private SiloAddress? Find(string silo, PlacementTarget target, IPlacementContext context)
-    {
-        var members = membership.CurrentSnapshot.Members;
-        // A silo that was started again under its name: the latest of them.
-        return context.GetCompatibleSilos(target).Where(address => members.GetValueOrDefault(address)?.Name == silo).MaxBy(address => address.Generation);
     }
 
     private IEnumerable<string> ActiveNames() =>

@@ -68,6 +68,7 @@ public sealed class GroupTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
             ticket = await router.RouteAsync(route);
             if (ticket.Replica.ReplicaId == fixture.ReplicaId(model, Replicas - 1)) break; // The first to go when there are to be fewer.
             await router.ReleaseAsync(ticket.BookingId);
+            Assert.True(group < 1000, "No prefix goes to that replica.");
         }
 
         var home = ticket.Replica;

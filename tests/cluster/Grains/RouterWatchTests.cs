@@ -78,7 +78,9 @@ public sealed class RouterWatchTests(GrainsFixture fixture) : IClassFixture<Grai
         Serve(0, 1);
         await AnswerAsync(one);
         await AnswerAsync(other);
-        var (early, _) = (await one.NextAsync(), await other.NextAsync());
+        var early = await one.NextAsync();
+        using var over = new CancellationTokenSource();
+        var answering = AnswerAlwaysAsync(other, over.Token);
 
         Assert.Equal(Life(1), (await Router.RouteAsync(Route("a") with { Excluded = [Life(0)], Lost = [Life(0)] })).Replica);
         for (var i = 0; i < 8; i++) Assert.Equal(Life(1), (await Router.RouteAsync(Route($"b{i}"))).Replica); // By load it would be the other's turn.
@@ -91,6 +93,8 @@ public sealed class RouterWatchTests(GrainsFixture fixture) : IClassFixture<Grai
         // The same loss again is no news.
         Assert.Equal(Life(1), (await Router.RouteAsync(Route("a") with { Excluded = [Life(0)], Lost = [Life(0)] })).Replica);
         Assert.Equal(Life(0), (await Router.RouteAsync(Route("c"))).Replica);
+        await over.CancelAsync();
+        await answering;
     }
 
     [Fact]

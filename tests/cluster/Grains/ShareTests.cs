@@ -87,7 +87,7 @@ public sealed class ShareTests
         await ShardingCluster.UntilAsync(() => OfferAsync(cluster, "Silo_0"), status => status.Offers.Length == 1);
         // Of Silo_1 the new control plane has not heard yet.
         await RoutedAsync(router, "Silo_0", "Silo_1");
-        await OfferAsync(cluster, "Silo_1");
+        await ShardingCluster.UntilAsync(() => OfferAsync(cluster, "Silo_1"), status => status.Offers.Length == 2);
 
         await RoutedAsync(router, "Silo_0", "Silo_1");
         Assert.Equal(3, cluster.Engines.LoadsOf($"{ShardingCluster.Model}/0"));

@@ -287,13 +287,13 @@ public sealed class InferenceEngineTests
         var device = new SimulatedDevice { PerStep = TimeSpan.FromMilliseconds(10), PerPrefillToken = TimeSpan.FromMilliseconds(2) };
         await using var engine = InferenceEngine.Start(new(), new SimulatedExecutor(device, clock.Advance), clock);
 
-        await engine.Submit(EngineHarness.Request([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 5)).ReadAll();
+        await engine.Submit(EngineHarness.Request([.. Enumerable.Range(1, 20)], 5)).ReadAll();
 
         var load = engine.Load;
-        Assert.Equal((10, 5, 5), (load.PromptTokens, load.GenerationTokens, load.Steps));
-        Assert.Equal((10, 0), (load.PrefixCacheQueries, load.PrefixCacheHits));
+        Assert.Equal((20, 5, 5), (load.PromptTokens, load.GenerationTokens, load.Steps));
+        Assert.Equal((20, 0), (load.PrefixCacheQueries, load.PrefixCacheHits));
         Assert.Equal(0.010, load.SecondsPerDecodeStep, 1e-9);
-        Assert.Equal(0.003, load.SecondsPerPrefillToken, 1e-9);
+        Assert.Equal(0.0025, load.SecondsPerPrefillToken, 1e-9);
         Assert.Equal(256, load.KvBlocksTotal);
     }
 
@@ -305,19 +305,19 @@ public sealed class InferenceEngineTests
         var device = new SimulatedDevice { PerStep = TimeSpan.FromMilliseconds(10), PerPrefillToken = TimeSpan.FromMilliseconds(2) };
         var executor = new ScriptedExecutor(new SimulatedExecutor(device, clock.Advance));
         await using var engine = InferenceEngine.Start(new() { MaxTokensPerStep = 100 }, executor, clock);
-        await engine.Submit(EngineHarness.Request([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 2)).ReadAll();
-        Assert.Equal((0.030, 0), (Math.Round(engine.Load.LongestStepSeconds, 6), engine.Load.StepAgeSeconds));
+        await engine.Submit(EngineHarness.Request([.. Enumerable.Range(1, 20)], 2)).ReadAll();
+        Assert.Equal((0.050, 0), (Math.Round(engine.Load.LongestStepSeconds, 6), engine.Load.StepAgeSeconds));
 
         executor.Hold();
         var handle = engine.Submit(EngineHarness.Request(EngineHarness.RandomPrompt(new(1), 200), 2));
         await executor.StepReached(3).WaitAsync(EngineHarness.Patience);
-        Assert.Equal(0.3, engine.Load.LongestStepSeconds, 1e-6); // None took so long, but these 100 tokens should.
+        Assert.Equal(0.25, engine.Load.LongestStepSeconds, 1e-6); // None took so long, but these 100 tokens should.
         clock.Advance(TimeSpan.FromSeconds(3));
         Assert.Equal(3, engine.Load.StepAgeSeconds, 1e-6);
         clock.Advance(TimeSpan.FromSeconds(3));
 
         Assert.Equal(6, engine.Load.StepAgeSeconds, 1e-6);
-        Assert.Equal((200, 0.6), (engine.Load.PendingPrefillTokens, Math.Round(engine.Load.PendingPrefillSeconds, 6)));
+        Assert.Equal((200, 0.5), (engine.Load.PendingPrefillTokens, Math.Round(engine.Load.PendingPrefillSeconds, 6)));
         executor.Release();
         Assert.Equal(2, (await handle.ReadAll()).Count);
         Assert.Equal((0, 0, 6.21), (engine.Load.StepAgeSeconds, engine.Load.PendingPrefillSeconds, Math.Round(engine.Load.LongestStepSeconds, 6)));

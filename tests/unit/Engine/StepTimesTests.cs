@@ -32,9 +32,22 @@ public sealed class StepTimesTests
     public void Record_PromptsAlone_CostAllTheirTime()
     {
         var times = new StepTimes();
-        Record(times, prompt: 10, decoding: 0, elapsed: 30, occupied: 30);
+        Record(times, prompt: 20, decoding: 0, elapsed: 60, occupied: 60);
 
         Assert.Equal((0, 0.003), (times.SecondsPerDecodeStep, Math.Round(times.SecondsPerPrefillToken, 9)));
+    }
+
+    /// <summary>A cold device's first token takes a second: whoever believed that of each would send nobody there.</summary>
+    [Fact]
+    public void Record_FewPromptTokens_SayNothingOfOthers()
+    {
+        var times = new StepTimes();
+        Record(times, prompt: 1, decoding: 0, elapsed: 1000, occupied: 1000);
+        Assert.Equal((0, 0), (times.SecondsPerPrefillToken, times.SecondsPerPrefillContext));
+        Assert.Equal(5, times.Expect(Plan(prompt: 5, decoding: 0)), 1e-9); // But nobody is thought to hang for it.
+
+        Record(times, prompt: 16, decoding: 0, elapsed: 32, occupied: 32);
+        Assert.Equal(0.002, times.SecondsPerPrefillToken, 1e-9);
     }
 
     [Fact]
@@ -108,11 +121,15 @@ public sealed class StepTimesTests
         fit.Record(tokens, context, tokens * perToken + context * perContext);
     }
 
+    private static StepPlan Plan(int prompt, int decoding) => new()
+    {
+        SequenceCount = decoding + (prompt > 0 ? 1 : 0),
+        CumulativeSequenceLengths = [.. Enumerable.Range(0, decoding + 1), decoding + prompt],
+        PastLengths = [.. Enumerable.Repeat(5, decoding), 0],
+    };
+
     private static void Record(StepTimes times, int prompt, int decoding, int elapsed, int occupied, bool behindPrompts = false)
     {
-        var plan = new StepPlan { SequenceCount = decoding + (prompt > 0 ? 1 : 0) };
-        plan.CumulativeSequenceLengths = [.. Enumerable.Range(0, decoding + 1), decoding + prompt];
-        plan.PastLengths = [.. Enumerable.Repeat(5, decoding), 0];
-        times.Record(plan, TimeSpan.FromMilliseconds(elapsed), TimeSpan.FromMilliseconds(occupied), behindPrompts);
+        times.Record(Plan(prompt, decoding), TimeSpan.FromMilliseconds(elapsed), TimeSpan.FromMilliseconds(occupied), behindPrompts);
     }
 }
