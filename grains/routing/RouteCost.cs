@@ -1,3 +1,4 @@
+using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 
 namespace Granary.Routing;
@@ -9,11 +10,16 @@ namespace Granary.Routing;
 /// <param name="Delay">What computing it takes from others besides.</param>
 /// <param name="Pressure">What the sequences there and it take from each other while they decode.</param>
 /// <param name="Eviction">What the blocks that are given up for it are worth to those who may want them again.</param>
-public readonly record struct RouteCost(double Wait, double Transfer, double Prefill, double Delay, double Pressure, double Eviction)
+/// <param name="Leaving">What the conversation that it seems to go on leaves behind elsewhere: its later turns want the same blocks.</param>
+public readonly record struct RouteCost(double Wait, double Transfer, double Prefill, double Delay, double Pressure, double Eviction, double Leaving)
 {
     public double FirstToken => Wait + Transfer + Prefill;
 
-    public double Total => FirstToken + Delay + Pressure + Eviction;
+    /// <summary>Of a wait that may be over before the request comes, only the rest counts.</summary>
+    public double Total => Math.Max(0, Wait - PassedSeconds) + Transfer + Prefill + Delay + Pressure + Eviction + Leaving;
+
+    /// <summary>How much of what a replica told may have passed meanwhile: news are so old, and sums of steps no more exact.</summary>
+    private static double PassedSeconds => ReplicaWatch.Pause.TotalSeconds;
 
     public static RouteCost Of(in ReplicaView replica, RouteRequest request, MeanSpeeds mean, RoutingSettings settings)
     {
@@ -32,8 +38,12 @@ public readonly record struct RouteCost(double Wait, double Transfer, double Pre
             prefill,
             (settings.RecomputeWeight - 1) * prefill,
             settings.HeldTokenShare * held * speeds.PrefillToken,
-            settings.EvictionShare * age * prefill);
+            settings.EvictionShare * age * prefill,
+            settings.ConversationWeight * Math.Min(settings.ConversationSeconds, speeds.Prefill(0, request.PromptTokens)) * (1 - Square((double)cached / request.PromptTokens)));
     }
+
+    /// <summary>A head that many prompts share says little of where they belong; all but the last words of one say nearly everything.</summary>
+    private static double Square(double share) => share * share;
 
     /// <summary>Leading tokens that need not be computed; the last one always is.</summary>
     public static int CachedTokens(in ReplicaView replica, RouteRequest request) =>

@@ -18,7 +18,7 @@ public sealed class RouteCostTests
         var cost = RouteCost.Of(View(overlap: new(20, 5, 0, 0)), Request, new(0.001, 1e-6), Settings);
         Assert.Equal(0.6 + 0.4197, cost.Prefill, 9);
         Assert.Equal(5 * 16 * 1e-5, cost.Transfer, 9);
-        Assert.Equal(3 * cost.Prefill, cost.Delay, 9); // A weight of 4.
+        Assert.Equal(2 * cost.Prefill, cost.Delay, 9); // A weight of 3.
         Assert.Equal(0, cost.Eviction, 9); // Its cache is not full.
     }
 
@@ -44,10 +44,38 @@ public sealed class RouteCostTests
     public void For_OwnMeasurement_CountsWhereItDiffers(double own, double expected) =>
         Assert.Equal(expected, new MeanSpeeds(0.001, 0).For(Load() with { SecondsPerPrefillToken = own }).PrefillToken, 9);
 
-    /// <summary>A prefix stays where it is while the wait is worth it, and is computed again elsewhere once it is not: 1.6 s of work that counts four times.</summary>
+    /// <summary>Of 0.2 s at most, 16 times: nothing of it is saved by no block, a quarter by half of the prompt, nearly all by all but its end.</summary>
     [Theory]
-    [InlineData(5.5, 0)]
-    [InlineData(7.5, 1)]
+    [InlineData(0, 1000, 3.2)]
+    [InlineData(25, 800, 2.4)]
+    [InlineData(62, 1000, 0.0509952)]
+    [InlineData(0, 100, 1.6)]
+    public void Of_LessOfThePromptIsThere_LeavesMoreOfItsConversationBehind(int blocks, int tokens, double expected) =>
+        Assert.Equal(expected, RouteCost.Of(View(overlap: new(blocks, 0, 0, 0)), Request with { PromptTokens = tokens }, new(0.001, 0), Settings).Leaving, 9);
+
+    /// <summary>What a replica told 50 ms ago may be over.</summary>
+    [Fact]
+    public void Total_ShortWait_CountsForNothing()
+    {
+        var cost = new RouteCost(0.04, 0, 0.1, 0, 0, 0, 0);
+        Assert.Equal((0.14, 0.1), (Math.Round(cost.FirstToken, 9), Math.Round(cost.Total, 9)));
+        Assert.Equal(0.25, (cost with { Wait = 0.2 }).Total, 9);
+    }
+
+    /// <summary>Prompts with one head in common, which everybody has: what follows it decides, and they spread.</summary>
+    [Fact]
+    public void Pick_CostsTieBehindASharedHead_SpreadByWhatFollows()
+    {
+        ReplicaView[] views = [.. Enumerable.Range(0, 4).Select(i => View(overlap: new(1, 0, 0, 0), id: $"m/{i}"))];
+        var policy = new SecondsPolicy(Settings);
+        var places = Enumerable.Range(0, 64).Select(i => policy.Pick(new(views, [0, 1, 2, 3], new(0.001, 0)), Request with { PrefixHash = 7, Blocks = [1, (ulong)(100 + i)] }));
+        Assert.Equal([0, 1, 2, 3], places.Distinct().Order());
+    }
+
+    /// <summary>A prefix stays where it is while the wait is worth it, and is computed again elsewhere once it is not: 1.6 s of work that counts three times, and 3.2 s for its conversation.</summary>
+    [Theory]
+    [InlineData(7, 0)]
+    [InlineData(9, 1)]
     public void Pick_HotPrefix_SpreadsWhenWaitingCostsMore(double wait, int expected)
     {
         var request = Request with { PromptTokens = 1600, Blocks = new ulong[99] };
