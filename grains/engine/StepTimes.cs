@@ -7,7 +7,7 @@ namespace Granary.Engine;
 /// <remarks>
 /// A step without prompt tokens, and behind no prompt of another step in flight, is a sample of a decode step as its sequences feel it: from
 /// beginning to end. What a prompt costs is what it takes from all others: the time since the step before ended, or since its own beginning
-/// where that was later, less such a time of a decode step if it decodes too. With one step in flight both times are the same.
+/// where that was later, less such a time of a decode step: what any step takes is no prompt's. With one step in flight both times are the same.
 /// Exponential averages: a sample weighs a tenth, so some tens of steps forget what was. What a prompt token costs grows with the tokens
 /// before it (<see cref="PrefillFit"/>). A few prompt tokens cost what any step costs, and the first step of an engine far more: what is told
 /// of a prompt token is told once a step has had enough of them.
@@ -44,7 +44,7 @@ internal sealed class StepTimes
     {
         _recent[_recorded++ % RecentSteps] = elapsed.TotalSeconds;
         LongestStepSeconds = _recent.Max();
-        var (prefill, decoding, context) = CountTokens(plan);
+        var (prefill, _, context) = CountTokens(plan);
         if (prefill == 0)
         {
             if (behindPrompts) return;
@@ -53,7 +53,7 @@ internal sealed class StepTimes
             return;
         }
 
-        var seconds = occupied.TotalSeconds - (decoding > 0 ? _secondsBetweenDecodeSteps : 0);
+        var seconds = occupied.TotalSeconds - _secondsBetweenDecodeSteps;
         if (seconds <= 0) return;
         if (prefill >= TellingTokens && !_isPrefillMeasured) (_prefill, _isPrefillMeasured) = (new(), true);
         _prefill.Record(prefill, context, seconds);

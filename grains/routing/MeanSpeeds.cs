@@ -8,8 +8,8 @@ namespace Granary.Routing;
 /// <param name="TurnoverSeconds">How old the blocks are that full caches give up next; 0 where none is full.</param>
 public readonly record struct MeanSpeeds(double PrefillToken, double PrefillContext, double TurnoverSeconds = 0)
 {
-    /// <summary>Measurements differ by some hundredths between equal replicas; taken for real, they would send all prompts to the luckiest.</summary>
-    private const double LeastDifference = 0.25;
+    /// <summary>Measurements of equal replicas differ by chance, of one that has computed little by the most: taken for real they would keep requests away, and it would never measure again. Other kinds of device differ by more.</summary>
+    private const double LeastRatio = 2;
 
     public static MeanSpeeds Of(ReadOnlySpan<ReplicaView> replicas, RoutingSettings settings)
     {
@@ -30,7 +30,7 @@ public readonly record struct MeanSpeeds(double PrefillToken, double PrefillCont
 
     /// <summary>A replica's own speeds, where it has measured others than the mean.</summary>
     public MeanSpeeds For(ReplicaLoad? load) =>
-        load is { SecondsPerPrefillToken: > 0 } && Math.Abs(load.SecondsPerPrefillToken - PrefillToken) > LeastDifference * PrefillToken
+        load is { SecondsPerPrefillToken: > 0 } && (load.SecondsPerPrefillToken > LeastRatio * PrefillToken || LeastRatio * load.SecondsPerPrefillToken < PrefillToken)
             ? this with { PrefillToken = load.SecondsPerPrefillToken, PrefillContext = load.SecondsPerPrefillContext }
             : this;
 

@@ -49,9 +49,9 @@ public sealed class ManualTime : TimeProvider
 
     public void Advance(TimeSpan by)
     {
-        DateTimeOffset to;
-        lock (_gate) to = _now + by;
-        AdvanceTo(to - Start);
+        List<ManualTimer> due;
+        lock (_gate) due = MoveTo(_now + by); // Several may advance it at once, and each by as much as it says.
+        foreach (var timer in due) timer.Fire();
     }
 
     /// <param name="moment">Counted from <see cref="Start"/>; not before now.</param>
@@ -62,9 +62,7 @@ public sealed class ManualTime : TimeProvider
         {
             var to = Start + moment;
             if (to < _now) throw new ArgumentOutOfRangeException(nameof(moment), moment, $"Time would go back from {_now - Start}.");
-            _now = to;
-            due = _timers.FindAll(timer => timer.Due <= to);
-            _timers.RemoveAll(due.Contains);
+            due = MoveTo(to);
         }
 
         foreach (var timer in due) timer.Fire();
@@ -75,6 +73,15 @@ public sealed class ManualTime : TimeProvider
         var timer = new ManualTimer(this, callback, state);
         timer.Change(dueTime, period);
         return timer;
+    }
+
+    /// <returns>The timers to fire, outside of the lock. Under it.</returns>
+    private List<ManualTimer> MoveTo(DateTimeOffset to)
+    {
+        _now = to;
+        var due = _timers.FindAll(timer => timer.Due <= to);
+        _timers.RemoveAll(due.Contains);
+        return due;
     }
 
     private Task Reached(Func<bool> holds)
