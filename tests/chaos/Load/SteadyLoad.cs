@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Granary.Client;
-using Granary.GrainInterfaces;
 
 namespace Granary.Tests.Chaos;
 

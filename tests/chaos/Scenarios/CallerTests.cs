@@ -1,4 +1,3 @@
-using Granary.Client;
 using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Errors;
 
