@@ -21,8 +21,8 @@ internal sealed partial class RouterGrain
     /// <summary>No answer for so long, and a replica cannot be reached.</summary>
     private static readonly TimeSpan Silence = ReplicaWatch.Heartbeat * 2;
 
-    /// <summary>Longest that a request waits for lives which a young activation of the model's grain has not heard of yet: silos tell it again within about a second.</summary>
-    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(2);
+    /// <summary>Longest that a request waits for lives which nobody has told of yet: silos tell a young activation of the model's grain within about a second, and one that died with its silo is found out within four.</summary>
+    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(5);
 
     private TaskCompletionSource _adopted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isRecovering;
@@ -80,7 +80,7 @@ internal sealed partial class RouterGrain
     private async Task<bool> RecoverAsync(CancellationToken cancellationToken)
     {
         var began = time.GetTimestamp();
-        while (_isRecovering && _lives.Count == 0 && Recovery - time.GetElapsedTime(began) is var left && left > TimeSpan.Zero)
+        while ((_isRecovering || _known == ModelWatch.Nothing) && _lives.Count == 0 && Recovery - time.GetElapsedTime(began) is var left && left > TimeSpan.Zero)
         {
             await _adopted.Task.WaitAsync(left, time, cancellationToken)
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
