@@ -21,8 +21,8 @@ internal sealed partial class RouterGrain
     /// <summary>No answer for so long, and a replica cannot be reached.</summary>
     private static readonly TimeSpan Silence = ReplicaWatch.Heartbeat * 2;
 
-    /// <summary>Longest that a request waits for lives which nobody has told of yet: silos tell a young activation of the model's grain within about a second, and one that died with its silo is found out within four.</summary>
-    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(5);
+    /// <summary>Longest that a request waits for lives which nobody has told of yet: silos tell a young activation of the model's grain within about a second.</summary>
+    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(2);
 
     private TaskCompletionSource _adopted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _isRecovering;

@@ -141,7 +141,7 @@ public sealed class KvTierTests
         var prompt = EngineHarness.RandomPrompt(new(1), 100);
         await GenerateAsync(engine, prompt);
         await ToDiskAsync(engine, file, prompt);
-        file.Hold();
+        file.HoldReads();
 
         var waiting = engine.Submit(EngineHarness.Request(prompt, 5));
         await file.ReadAsked.WaitAsync(EngineHarness.Patience);
@@ -160,7 +160,7 @@ public sealed class KvTierTests
         var prompt = EngineHarness.RandomPrompt(new(1), 100);
         await GenerateAsync(engine, prompt);
         await ToDiskAsync(engine, file, prompt);
-        file.Hold();
+        file.HoldReads();
         var waiting = engine.Submit(EngineHarness.Request(prompt, 5));
         await file.ReadAsked.WaitAsync(EngineHarness.Patience);
 

@@ -7,6 +7,7 @@ internal sealed class MemorySlots(int count) : IKvSlots
 {
     private readonly byte[]?[] _slots = new byte[count][];
     private readonly ManualResetEventSlim _free = new(initialState: true);
+    private readonly ManualResetEventSlim _readable = new(initialState: true);
     private readonly TaskCompletionSource _readAsked = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _writes;
 
@@ -27,7 +28,14 @@ internal sealed class MemorySlots(int count) : IKvSlots
 
     public void Hold() => _free.Reset();
 
-    public void Release() => _free.Set();
+    /// <summary>Holds reads alone: writes that are still under way come before them.</summary>
+    public void HoldReads() => _readable.Reset();
+
+    public void Release()
+    {
+        _free.Set();
+        _readable.Set();
+    }
 
     public void Write(int slot, ReadOnlySpan<byte> content)
     {
@@ -41,6 +49,7 @@ internal sealed class MemorySlots(int count) : IKvSlots
     {
         _readAsked.TrySetResult();
         _free.Wait();
+        _readable.Wait();
         if (FailReads) throw new IOException("The disk is gone.");
         _slots[slot].CopyTo(content);
         if (FlipBits) content[^1] ^= 0x80;
