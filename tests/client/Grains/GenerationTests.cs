@@ -157,7 +157,14 @@ public sealed class GenerationTests(SimulatedCluster cluster) : IClassFixture<Si
         var model = await cluster.DeployAsync(replicas: 2);
         var settings = new GenerationSettings
         {
-            Choices = choices, MaxTokens = 60, MinTokens = 5, Seed = 11, TopLogprobs = 2, RepetitionPenalty = 1.2f, FrequencyPenalty = 0.5f, PresencePenalty = 0.3f,
+            Choices = choices,
+            MaxTokens = 60,
+            MinTokens = 5,
+            Seed = 11,
+            TopLogprobs = 2,
+            RepetitionPenalty = 1.2f,
+            FrequencyPenalty = 0.5f,
+            PresencePenalty = 0.3f,
         };
         var request = new CompletionRequest { Model = model, PromptTokenIds = [1, 2, 3], Settings = settings };
         var whole = await cluster.Client().CompleteAsync(request).ReadAsync();

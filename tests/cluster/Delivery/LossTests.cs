@@ -75,7 +75,11 @@ public sealed class LossTests
         var (_, slot) = await _world["m/1"].NextSubmissionAsync();
         _world["m/1"].Say(new StepTokens
         {
-            Epoch = 7, Slots = [slot], Indexes = [0], TokenIds = [100], Details = [new() { Entry = 0, CachedPromptTokens = 48, PromptLogprobs = prompt }],
+            Epoch = 7,
+            Slots = [slot],
+            Indexes = [0],
+            TokenIds = [100],
+            Details = [new() { Entry = 0, CachedPromptTokens = 48, PromptLogprobs = prompt }],
         });
         Assert.Equal((48, prompt), (await reader.NextAsync() is var first ? (first.CachedPromptTokens, first.PromptLogprobs) : default));
 
@@ -83,7 +87,10 @@ public sealed class LossTests
         var (replay, next) = await _world["m/2"].NextSubmissionAsync();
         _world["m/2"].Say(new StepTokens
         {
-            Epoch = 7, Slots = [next], Indexes = [1], TokenIds = [101],
+            Epoch = 7,
+            Slots = [next],
+            Indexes = [1],
+            TokenIds = [101],
             Details = [new() { Entry = 0, CachedPromptTokens = 16, Logprobs = new(-3, [], []), FinishReason = FinishReason.Stop }],
         });
 

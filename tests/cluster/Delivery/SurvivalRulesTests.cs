@@ -26,8 +26,13 @@ public sealed class SurvivalRulesTests
     {
         var from = new SurvivalOptions
         {
-            MaxLives = 1, MaxWait = TimeSpan.FromSeconds(1), SilenceLimit = TimeSpan.FromSeconds(2), StallLimit = TimeSpan.FromSeconds(3), StallSteps = 4,
-            WarmUpLimit = TimeSpan.FromSeconds(5), AnswerLimit = TimeSpan.FromSeconds(6),
+            MaxLives = 1,
+            MaxWait = TimeSpan.FromSeconds(1),
+            SilenceLimit = TimeSpan.FromSeconds(2),
+            StallLimit = TimeSpan.FromSeconds(3),
+            StallSteps = 4,
+            WarmUpLimit = TimeSpan.FromSeconds(5),
+            AnswerLimit = TimeSpan.FromSeconds(6),
         };
         var to = new SurvivalOptions();
 
