@@ -91,15 +91,16 @@ public sealed class GrainGenerationClient : IGenerationClient
         using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, _time, cancellationToken);
         if (deadline.HasPassed) throw DeadlinePassed(request);
         var blockTokens = _tickets.BlockTokensOf(request.Model);
+        var blocks = PromptBlocks.Of(request.TokenIds, request.CacheSalt);
         var route = new RouteRequest
         {
             RequestId = request.RequestId,
             PromptTokens = request.TokenIds.Length,
             MaxTokens = 0,
             PrefixHash = PrefixHash.Of(request.TokenIds, request.CacheSalt),
-            Blocks = PromptBlocks.Of(request.TokenIds, request.CacheSalt, blockTokens),
+            Blocks = blockTokens == PromptBlocks.DefaultTokens ? blocks : PromptBlocks.Of(request.TokenIds, request.CacheSalt, blockTokens),
             BlockTokens = blockTokens,
-            Fingerprint = PromptBlocks.Fingerprint(request.TokenIds, PromptBlocks.Of(request.TokenIds, request.CacheSalt), request.CacheSalt),
+            Fingerprint = PromptBlocks.Fingerprint(request.TokenIds, blocks, request.CacheSalt),
         };
         try
         {

@@ -95,7 +95,7 @@ internal sealed partial class StreamGrain(
             _end.Change(remaining, Timeout.InfiniteTimeSpan);
         DelayDeactivation(remaining + Slack); // Not before the timer.
         // Nobody waits for them: two journals that drop each other would wait forever.
-        foreach (var other in memory.Set(Id, stored.State.Bytes)) _ = DropAsync(other);
+        foreach (var other in memory.Add(Id, stored.State.Bytes)) _ = DropAsync(other);
     }
 
     private async Task DropAsync(string id)

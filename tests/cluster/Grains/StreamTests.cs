@@ -127,7 +127,7 @@ public sealed class StreamTests
 
         await Grain(cluster, "one-more").AppendAsync(new(1, Head(), []));
 
-        Assert.Equal(Fit, Memory(cluster).Held.Streams);
+        Assert.Equal(Fit, Memory(cluster).Held.Grains);
         Assert.NotNull(await Grain(cluster, "s0").TakeOverAsync(Owner));
         Assert.NotNull(await Grain(cluster, "one-more").TakeOverAsync(Owner));
     }
@@ -144,7 +144,7 @@ public sealed class StreamTests
         var grains = silos[0].GetRequiredService<IGrainFactory>();
 
         for (var i = 0; i < 40; i++) await grains.GetGrain<IStreamGrain>($"s{i}").AppendAsync(new(1, Head(), []));
-        var held = silos.Select(silo => silo.GetRequiredService<StreamMemory>().Held.Streams).ToArray();
+        var held = silos.Select(silo => silo.GetRequiredService<StreamMemory>().Held.Grains).ToArray();
 
         Assert.Equal(0, held[0]);
         Assert.Equal(40, held[1] + held[2]);
