@@ -9,18 +9,26 @@ using Orleans.Runtime;
 namespace Granary.Grains.Streams;
 
 /// <summary>Keeps one stream's journal in memory, and where it is asked to in the default storage, for a while after its last write.</summary>
-/// <remarks>Ids are asked for by anybody: an activation that has nothing to keep goes at once.</remarks>
+/// <remarks>
+/// Ids are asked for by anybody: an activation that has nothing to keep goes at once. Not where a gateway wrote to it, which then tells it everything.
+/// What reaches an activation that is going is forwarded from there, and placed away from that silo instead of from the gateway's.
+/// </remarks>
 [AwayPlacement]
 internal sealed partial class StreamGrain(
     [PersistentState("stream")] IPersistentState<StreamState> stored, StreamMemory memory, IGrainFactory grains,
-    IOptions<StreamJournalOptions> options, TimeProvider time, ILogger<StreamGrain> logger) : Grain, IStreamGrain
+    IClusterMembershipService membership, ILocalSiloDetails silo, IOptions<StreamJournalOptions> options, TimeProvider time, ILogger<StreamGrain> logger) : Grain, IStreamGrain
 {
+    /// <summary>How long an activation without anything to keep waits for it.</summary>
+    private static readonly TimeSpan EmptyLifetime = TimeSpan.FromSeconds(10);
+
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(1);
 
     private readonly StreamJournalOptions _options = options.Value;
     private IGrainTimer? _end;
 
     private string Id => this.GetPrimaryKeyString();
+
+    private bool HasElsewhere => membership.CurrentSnapshot.Members.Values.Any(member => member.Status == SiloStatus.Active && !member.SiloAddress.Equals(silo.SiloAddress));
 
     private bool IsKept => stored.State.Head is not null && stored.State.ExpiresAt > time.GetUtcNow();
 
@@ -44,8 +52,14 @@ internal sealed partial class StreamGrain(
         var begins = !IsKept || batch.Takeover > state.Takeover;
         if (begins && batch.Head is null)
         {
-            if (!IsKept) DeactivateOnIdle();
+            if (!IsKept) EndAfter(EmptyLifetime);
             return StreamAppend.Unknown;
+        }
+
+        if (!IsKept && batch.Gateway == silo.Name && HasElsewhere)
+        {
+            DeactivateOnIdle();
+            return StreamAppend.Misplaced;
         }
 
         if (begins) state.Begin(batch.Head!, batch.Takeover);
@@ -56,7 +70,7 @@ internal sealed partial class StreamGrain(
         return StreamAppend.Kept;
     }
 
-    public async Task<StreamJournal?> TakeOverAsync(byte[] owner, CancellationToken cancellationToken = default)
+    public async Task<StreamJournal?> TakeOverAsync(byte[] owner, string gateway, CancellationToken cancellationToken = default)
     {
         if (!IsKept)
         {
@@ -66,8 +80,10 @@ internal sealed partial class StreamGrain(
 
         if (!CryptographicOperations.FixedTimeEquals(owner, stored.State.Head!.Owner)) return null;
         stored.State.Takeover++;
+        var journal = stored.State.ToJournal(isWithGateway: gateway == silo.Name && HasElsewhere);
+        stored.State.HasOther |= journal.IsWithGateway;
         await WriteAsync(cancellationToken);
-        return stored.State.ToJournal();
+        return journal;
     }
 
     public async Task ForgetAsync(CancellationToken cancellationToken = default)
@@ -89,13 +105,18 @@ internal sealed partial class StreamGrain(
     private void Hold()
     {
         var remaining = stored.State.ExpiresAt - time.GetUtcNow();
+        EndAfter(remaining);
+        DelayDeactivation(remaining + Slack); // Not before the timer.
+        // Nobody waits for them: two journals that drop each other would wait forever.
+        foreach (var other in memory.Add(Id, stored.State.Bytes)) _ = DropAsync(other);
+    }
+
+    private void EndAfter(TimeSpan remaining)
+    {
         if (_end is null)
             _end = this.RegisterGrainTimer(static (grain, token) => grain.ForgetAsync(token), this, new GrainTimerCreationOptions { DueTime = remaining, Period = Timeout.InfiniteTimeSpan });
         else
             _end.Change(remaining, Timeout.InfiniteTimeSpan);
-        DelayDeactivation(remaining + Slack); // Not before the timer.
-        // Nobody waits for them: two journals that drop each other would wait forever.
-        foreach (var other in memory.Add(Id, stored.State.Bytes)) _ = DropAsync(other);
     }
 
     private async Task DropAsync(string id)

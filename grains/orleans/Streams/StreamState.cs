@@ -25,6 +25,10 @@ internal sealed class StreamState
     [Id(4)]
     public long Bytes { get; set; }
 
+    /// <summary>A gateway on this journal's silo was given the stream, and writes to the other one.</summary>
+    [Id(5)]
+    public bool HasOther { get; set; }
+
     public void Begin(StreamHead head, int takeover) => (Head, Takeover, Choices, Bytes) = (head, takeover, [], head.Body.Length);
 
     /// <summary>Whether each part goes on from what is kept.</summary>
@@ -36,7 +40,7 @@ internal sealed class StreamState
         Bytes += choice.Append(part);
     }
 
-    public StreamJournal ToJournal() => new(Takeover, Head!, [.. Choices.OrderBy(choice => choice.Key).Select(choice => choice.Value.ToTokens(choice.Key))]);
+    public StreamJournal ToJournal(bool isWithGateway) => new(Takeover, Head!, [.. Choices.OrderBy(choice => choice.Key).Select(choice => choice.Value.ToTokens(choice.Key))], isWithGateway, HasOther);
 }
 
 /// <summary>One choice's tokens.</summary>

@@ -9,7 +9,7 @@ using Orleans.Runtime;
 namespace Granary.Silo.Gateway.Streams;
 
 /// <summary>Begins the journals of streams, and finds those of streams that others began.</summary>
-internal sealed class StreamJournals(IGrainFactory grains, ApiKeys keys, IOptions<GranaryOptions> options, TimeProvider time, ILogger<StreamJournals> logger)
+internal sealed class StreamJournals(IGrainFactory grains, SiloIdentity silo, ApiKeys keys, IOptions<GranaryOptions> options, TimeProvider time, ILogger<StreamJournals> logger)
 {
     private static readonly TimeSpan RetryAfterSilence = TimeSpan.FromSeconds(1);
 
@@ -42,38 +42,46 @@ internal sealed class StreamJournals(IGrainFactory grains, ApiKeys keys, IOption
             MessageId = messageId,
         };
         var choices = Enumerable.Range(0, plan.ChoiceCount).Select(_ => new RecordedChoice()).ToArray();
-        var recorder = Record(plan.Id, head, 1, isKept: false, choices);
-        recorder.Start();
-        return new(head, 1, choices, recorder, new EventIds(new(plan.Id, null, StreamStage.Choices), plan.ChoiceCount, TakesIds(context.Request)));
+        return new(head, 1, choices, Record(plan.Id, head, 1, isKept: false, choices), new EventIds(new(plan.Id, null, StreamStage.Choices), plan.ChoiceCount, TakesIds(context.Request)));
     }
 
     /// <summary>Takes a stream over from whichever gateway has it.</summary>
     /// <exception cref="ApiException">There is none of this id, or it is somebody else's; or the cluster does not answer.</exception>
-    public async Task<StreamJournal> TakeOverAsync(HttpContext context, string id, CancellationToken cancellationToken)
+    public async Task<TakenJournal> TakeOverAsync(HttpContext context, string id, CancellationToken cancellationToken)
     {
         if (!_options.Resumable || !LastEvent.IsStream(id)) throw ApiException.StreamNotFound(id);
+        var (owner, other) = (keys.OwnerOf(context.Request.Headers.Authorization, id), StreamJournal.OtherKey(id));
         try
         {
-            return await grains.GetGrain<IStreamGrain>(id).TakeOverAsync(keys.OwnerOf(context.Request.Headers.Authorization, id), cancellationToken)
+            var first = await TakeAsync(id, other);
+            var second = first is null or { Journal.HasOther: true } ? await TakeAsync(other, id) : null;
+            // The one that is ahead: the gateway before wrote to it.
+            return new[] { first, second }.OfType<TakenJournal>().OrderByDescending(taken => taken.Journal.Takeover).ThenByDescending(taken => taken.Journal.Tokens).FirstOrDefault()
                 ?? throw ApiException.StreamNotFound(id);
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException)
         {
             throw ApiException.StorageUnavailable("Journals of streams cannot be reached now.", RetryAfterSilence);
         }
+
+        async Task<TakenJournal?> TakeAsync(string key, string second) =>
+            await grains.GetGrain<IStreamGrain>(key).TakeOverAsync(owner, silo.Name, cancellationToken) is { } journal
+                ? new(journal, journal.IsWithGateway ? second : key) : null;
     }
 
     /// <summary>Goes on with a stream that was taken over.</summary>
     /// <param name="plan">Read from the journal's body.</param>
     /// <returns>The stream, and its plan with what was drawn at its beginning.</returns>
     /// <exception cref="ApiException">The client claims what cannot be, or the model is another one by now.</exception>
-    public (ResumableStream Stream, GenerationPlan Plan) GoOn(StreamJournal journal, LastEvent from, GenerationPlan plan)
+    public (ResumableStream Stream, GenerationPlan Plan) GoOn(TakenJournal taken, LastEvent from, GenerationPlan plan)
     {
+        var journal = taken.Journal;
         var head = journal.Head;
         if (head.Fingerprint != plan.Model.Card.Fingerprint) throw ApiException.StreamNotFound(from.Stream);
         var ids = new EventIds(from, plan.ChoiceCount);
         var choices = Enumerable.Range(0, plan.ChoiceCount)
             .Select(i => Array.Find(journal.Choices, choice => choice.Choice == i) is { } tokens ? new RecordedChoice(tokens) : new RecordedChoice()).ToArray();
+        if (journal.IsWithGateway) Array.ForEach(choices, static choice => choice.KeepNothing());
         var restored = plan with
         {
             Id = from.Stream,
@@ -81,12 +89,20 @@ internal sealed class StreamJournals(IGrainFactory grains, ApiKeys keys, IOption
             Deadline = head.Deadline,
             Sampling = [.. plan.Sampling.Select(sampling => sampling with { Seed = head.Seed })],
         };
-        return (new(head, journal.Takeover, choices, Record(from.Stream, head, journal.Takeover, isKept: true, choices), ids), restored);
+        return (new(head, journal.Takeover, choices, Record(taken.Next, head, journal.Takeover, isKept: !journal.IsWithGateway, choices), ids), restored);
     }
 
     /// <summary>Clients that name the stream's type read it by its own rules. Some programs that do not take a frame for JSON as a whole, and would trip over an id.</summary>
     private static bool TakesIds(HttpRequest request) => request.Headers.Accept.ToString().Contains("text/event-stream", StringComparison.OrdinalIgnoreCase);
 
-    private StreamRecorder Record(string id, StreamHead head, int takeover, bool isKept, RecordedChoice[] choices) =>
-        new(grains.GetGrain<IStreamGrain>(id), head, takeover, isKept, choices, _options.MaxBytes, time, logger);
+    private StreamRecorder Record(string key, StreamHead head, int takeover, bool isKept, RecordedChoice[] choices)
+    {
+        var recorder = new StreamRecorder(grains.GetGrain<IStreamGrain>(key), head, takeover, isKept, silo.Name, choices, _options.MaxBytes, time, logger);
+        recorder.Start();
+        return recorder;
+    }
 }
+
+/// <summary>A stream's journal, now this gateway's.</summary>
+/// <param name="Next">The key of the journal that is written from now on.</param>
+internal sealed record TakenJournal(StreamJournal Journal, string Next);

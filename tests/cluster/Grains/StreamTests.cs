@@ -6,6 +6,7 @@ using Granary.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans;
 using Orleans.Hosting;
+using Orleans.Runtime;
 using Orleans.TestingHost;
 
 namespace Granary.Tests.Cluster.Grains;
@@ -13,6 +14,8 @@ namespace Granary.Tests.Cluster.Grains;
 /// <summary>Journals of streams: kept away from their gateway, fenced, bounded, and ended.</summary>
 public sealed class StreamTests
 {
+    private const string Gateway = "elsewhere";
+
     private static readonly byte[] Owner = [1, 2, 3];
 
     private readonly ManualTime _time = new();
@@ -27,7 +30,7 @@ public sealed class StreamTests
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 0, 5, 6), Tokens(1, 0, 7)])));
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6, 8)])));
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6, 8) with { FinishReason = FinishReason.Stop }])));
-        var journal = await grain.TakeOverAsync(Owner);
+        var journal = await grain.TakeOverAsync(Owner, Gateway);
 
         Assert.Equal(2, journal!.Takeover);
         Assert.Equal([5, 6, 8], journal.Choices[0].TokenIds);
@@ -47,7 +50,7 @@ public sealed class StreamTests
         await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
         Assert.Equal(StreamAppend.Unknown, await grain.AppendAsync(new(1, null, [Tokens(0, 2, 5)])));
 
-        var journal = await grain.TakeOverAsync(Owner);
+        var journal = await grain.TakeOverAsync(Owner, Gateway);
         Assert.Equal([5], journal!.Choices[0].TokenIds);
     }
 
@@ -57,7 +60,7 @@ public sealed class StreamTests
         await using var cluster = await StartAsync();
         var grain = Grain(cluster, "s");
         await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
-        await grain.TakeOverAsync(Owner);
+        await grain.TakeOverAsync(Owner, Gateway);
 
         Assert.Equal(StreamAppend.TakenOver, await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6)])));
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(2, null, [Tokens(0, 1, 7)])));
@@ -67,7 +70,7 @@ public sealed class StreamTests
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(2, Head(), [Tokens(0, 0, 5, 7, 8)])));
         Assert.Equal(StreamAppend.TakenOver, await grain.AppendAsync(new(1, null, [Tokens(0, 2, 9)])));
 
-        var journal = await grain.TakeOverAsync(Owner);
+        var journal = await grain.TakeOverAsync(Owner, Gateway);
         Assert.Equal([5, 7, 8], journal!.Choices[0].TokenIds);
     }
 
@@ -78,9 +81,9 @@ public sealed class StreamTests
         var grain = Grain(cluster, "s");
         await grain.AppendAsync(new(1, Head(), []));
 
-        Assert.Null(await grain.TakeOverAsync([1, 2, 4]));
-        Assert.Null(await grain.TakeOverAsync([]));
-        Assert.Null(await Grain(cluster, "none").TakeOverAsync(Owner));
+        Assert.Null(await grain.TakeOverAsync([1, 2, 4], Gateway));
+        Assert.Null(await grain.TakeOverAsync([], Gateway));
+        Assert.Null(await Grain(cluster, "none").TakeOverAsync(Owner, Gateway));
 
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 0, 5)])));
     }
@@ -96,11 +99,11 @@ public sealed class StreamTests
         _time.Advance(TimeSpan.FromSeconds(9));
         await grain.AppendAsync(new(1, null, [Tokens(0, 0, 5)]));
         _time.Advance(TimeSpan.FromSeconds(9));
-        Assert.NotNull(await grain.TakeOverAsync(Owner));
+        Assert.NotNull(await grain.TakeOverAsync(Owner, Gateway));
 
         _time.Advance(TimeSpan.FromSeconds(11));
 
-        Assert.Null(await grain.TakeOverAsync(Owner));
+        Assert.Null(await grain.TakeOverAsync(Owner, Gateway));
         Assert.Equal((0, 0), Memory(cluster).Held);
     }
 
@@ -113,7 +116,7 @@ public sealed class StreamTests
 
         Assert.Equal(StreamAppend.Full, await grain.AppendAsync(new(1, null, [Tokens(0, 1, new int[300])])));
 
-        var journal = await grain.TakeOverAsync(Owner);
+        var journal = await grain.TakeOverAsync(Owner, Gateway);
         Assert.Equal([5], journal!.Choices[0].TokenIds);
     }
 
@@ -128,8 +131,8 @@ public sealed class StreamTests
         await Grain(cluster, "one-more").AppendAsync(new(1, Head(), []));
 
         Assert.Equal(Fit, Memory(cluster).Held.Grains);
-        Assert.NotNull(await Grain(cluster, "s0").TakeOverAsync(Owner));
-        Assert.NotNull(await Grain(cluster, "one-more").TakeOverAsync(Owner));
+        Assert.NotNull(await Grain(cluster, "s0").TakeOverAsync(Owner, Gateway));
+        Assert.NotNull(await Grain(cluster, "one-more").TakeOverAsync(Owner, Gateway));
     }
 
     /// <summary>Whoever calls first, the journal is somewhere else.</summary>
@@ -149,6 +152,32 @@ public sealed class StreamTests
         Assert.Equal(0, held[0]);
         Assert.Equal(40, held[1] + held[2]);
         Assert.All(held[1..], streams => Assert.InRange(streams, 5, 35));
+    }
+
+    /// <summary>The gateway on the silo of the journal is told so: one loss would take both.</summary>
+    [Fact]
+    public async Task TakeOver_TellsWhetherTheGatewayIsWhereTheJournalIs()
+    {
+        var builder = new InProcessTestClusterBuilder(2);
+        builder.ConfigureSilo((_, silo) => Configure(silo, _ => { }));
+        await using var cluster = builder.Build();
+        await cluster.DeployAsync();
+        var silos = cluster.Silos.Select(silo => cluster.GetSiloServiceProvider(silo.SiloAddress)).ToArray();
+        var grain = silos[0].GetRequiredService<IGrainFactory>().GetGrain<IStreamGrain>("s");
+        await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
+
+        var (before, after) = ((await grain.TakeOverAsync(Owner, NameOf(silos[0])))!, (await grain.TakeOverAsync(Owner, NameOf(silos[1])))!);
+        Assert.Equal((false, false), (before.IsWithGateway, before.HasOther));
+        Assert.Equal((true, false), (after.IsWithGateway, after.HasOther));
+        Assert.True((await grain.TakeOverAsync(Owner, NameOf(silos[0])))!.HasOther);
+        var misplaced = silos[0].GetRequiredService<IGrainFactory>().GetGrain<IStreamGrain>("t");
+        Assert.Equal(StreamAppend.Misplaced, await misplaced.AppendAsync(new(1, Head(), []) { Gateway = NameOf(silos[1]) }));
+        Assert.Equal(StreamAppend.Kept, await misplaced.AppendAsync(new(1, Head(), [])));
+        await using var alone = await StartAsync();
+        await Grain(alone, "s").AppendAsync(new(1, Head(), []));
+        Assert.False((await Grain(alone, "s").TakeOverAsync(Owner, NameOf(alone.GetSiloServiceProvider())))!.IsWithGateway);
+
+        static string NameOf(IServiceProvider silo) => silo.GetRequiredService<ILocalSiloDetails>().Name;
     }
 
     private static StreamHead Head() => new()
