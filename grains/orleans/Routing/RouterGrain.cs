@@ -62,17 +62,13 @@ internal sealed partial class RouterGrain(
         var began = time.GetTimestamp();
         if (_quarantine.Find(request.Fingerprint) is { } quarantined) throw Quarantined(quarantined);
         foreach (var lost in request.Lost) Lose(lost, request.RequestId);
-        request = request with { Lost = [] };
+        request = request with { Lost = [], BookingId = request.BookingId == Guid.Empty ? Guid.NewGuid() : request.BookingId };
 
         _table.Expire();
-        if (_table.IsFull) throw new ModelNotReadyException($"Model '{Model}' has {_table.Bookings} requests on their way; that is the most.", RetryAfter);
-
-        var obstacle = _table.Route(request, Guid.NewGuid(), out var ticket).Obstacle;
+        var obstacle = Book(request, out var ticket);
         metrics.Decided(Model, time.GetElapsedTime(began));
-        if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken) && !_table.IsFull)
-            obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
-        if (ticket is null && _lives.Count == 0 && await RecoverAsync(cancellationToken) && !_table.IsFull)
-            obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
+        if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken)) obstacle = Book(request, out ticket);
+        if (ticket is null && _lives.Count == 0 && await RecoverAsync(cancellationToken)) obstacle = Book(request, out ticket);
         return ticket ?? throw Refuse(request, obstacle);
     }
 
@@ -97,6 +93,18 @@ internal sealed partial class RouterGrain(
     }
 
     public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) => Task.FromResult(_table.Snapshot);
+
+    /// <summary>Books a request where it goes, once.</summary>
+    /// <returns>What is in its way where it gets no ticket.</returns>
+    private RouteObstacle Book(RouteRequest request, out Ticket? ticket)
+    {
+        var id = request.BookingId;
+        if (_table.HasEnded(id)) throw new RequestRefusedException($"Booking {id} has been given back already.", "booking_id"); // Nobody waits for the answer.
+        ticket = _table.Find(id, request);
+        if (ticket is not null) return RouteObstacle.None;
+        if (_table.IsFull) throw new ModelNotReadyException($"Model '{Model}' has {_table.Bookings} requests on their way; that is the most.", RetryAfter);
+        return _table.Route(request, id, out ticket).Obstacle;
+    }
 
     /// <summary>A request was lost there: nobody is sent to that life before it has answered a question that is asked from now on.</summary>
     private void Lose(ReplicaLife replica, string requestId)
