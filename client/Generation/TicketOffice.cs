@@ -33,13 +33,13 @@ internal sealed partial class TicketOffice(
     public Task<Booking> TakeAsync(string model, RouteRequest route, CancellationToken cancellationToken) =>
         BookAsync(route, (named, asked) => AskAllAsync(model, named, asked, cancellationToken));
 
-    /// <summary>Asks once.</summary>
+    /// <summary>Asks once, and not for long: the caller's tokens wait meanwhile.</summary>
     /// <returns>Null where nobody else is ready, or no router answers.</returns>
     public async Task<Booking?> TryTakeAsync(string model, RouteRequest route, CancellationToken cancellationToken)
     {
         try
         {
-            return await BookAsync(route, (named, asked) => AskAsync(RoutersOf(model, named)[0], model, named, options.AnswerLimit, asked, cancellationToken));
+            return await BookAsync(route, (named, asked) => AskAsync(RoutersOf(model, named)[0], model, named, options.SilenceLimit, asked, cancellationToken));
         }
         catch (Exception exception) when (exception is GranaryException || IsSilence(exception, cancellationToken))
         {
