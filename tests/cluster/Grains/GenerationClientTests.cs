@@ -172,7 +172,7 @@ public sealed class GenerationClientTests
 
     [Theory]
     [InlineData(true, 2)]
-    [InlineData(false, 3)]
+    [InlineData(false, 5)]
     public async Task EmbedFails_IsTheTypedErrorAndGivesBookingsBack(bool saturated, int tickets)
     {
         var world = World.OfEmbeddings((_, _) => throw (saturated ? new ReplicaSaturatedException("full", TimeSpan.FromSeconds(1)) : new TimeoutException("The silo is silent.")));
@@ -181,6 +181,32 @@ public sealed class GenerationClientTests
 
         Assert.IsType(saturated ? typeof(ReplicaSaturatedException) : typeof(ReplicaFailedException), error);
         Assert.Equal(tickets, world.Booked.Count);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task EmbedInFailedStep_ComesBackSuspect_AndIsAnswered()
+    {
+        var world = World.OfEmbeddings(
+            (replica, _) => replica == "m/1" ? throw new ReplicaFailedException("a step failed", wasInFailedStep: true) : Task.FromResult(new EmbedResult([1], 0)));
+
+        await world.Client.EmbedAsync(Embedding([1]));
+
+        Assert.Equal([false, true], world.Embeds.Select(request => request.IsSuspect));
+        Assert.Empty(world.Quarantined);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task EmbedInFailedStep_AndAloneInAnother_IsQuarantined()
+    {
+        var world = World.OfEmbeddings((_, _) => throw new ReplicaFailedException("a step failed", wasInFailedStep: true));
+
+        var error = await Assert.ThrowsAsync<RequestQuarantinedException>(() => world.Client.EmbedAsync(Embedding([1, 2])));
+
+        Assert.Equal(2, error.Failures);
+        Assert.Equal([false, true], world.Embeds.Select(request => request.IsSuspect));
+        Assert.Equal([world.Routes[0].Fingerprint], world.Quarantined);
         Assert.Equal(world.Booked, world.Released);
     }
 
@@ -316,6 +342,10 @@ public sealed class GenerationClientTests
 
         public List<RouteRequest> Routes { get; } = [];
 
+        public List<EmbedRequest> Embeds { get; } = [];
+
+        public List<ulong> Quarantined { get; } = [];
+
         public List<Guid> Booked { get; } = [];
 
         public List<Guid> Released { get; } = [];
@@ -336,7 +366,11 @@ public sealed class GenerationClientTests
             return Task.CompletedTask;
         }
 
-        public Task QuarantineAsync(ulong fingerprint, string reason, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+        public Task QuarantineAsync(ulong fingerprint, string reason, CancellationToken cancellationToken = default)
+        {
+            Quarantined.Add(fingerprint);
+            return Task.CompletedTask;
+        }
 
         public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
@@ -379,6 +413,7 @@ public sealed class GenerationClientTests
             public async Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default)
             {
                 await Task.Yield();
+                world.Embeds.Add(request);
                 return await world._embed(id, cancellationToken);
             }
 
