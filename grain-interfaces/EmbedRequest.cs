@@ -34,6 +34,10 @@ public sealed record EmbedRequest
     /// <summary>Texts share cached prefixes only with requests of the same salt.</summary>
     [Id(6)]
     public string? CacheSalt { get; init; }
+
+    /// <summary>As <see cref="GenerateRequest.IsSuspect"/>.</summary>
+    [Id(7)]
+    public bool IsSuspect { get; init; }
 }
 
 /// <summary>How hidden states become one vector; the states are those after the final norm, before the head.</summary>

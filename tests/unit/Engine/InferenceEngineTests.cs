@@ -242,6 +242,22 @@ public sealed class InferenceEngineTests
         await engine.DisposeAsync();
     }
 
+    [Fact]
+    public async Task Load_StepUnderWay_CountsThoseThatHaveEnded()
+    {
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new(), executor);
+        executor.Hold();
+        var reading = engine.Submit(EngineHarness.Request(Prompt, 3)).ReadAll();
+        await executor.StepReached(1).WaitAsync(EngineHarness.Patience);
+
+        Assert.Equal((1, 0), (engine.Load.RunningSequences, engine.Load.Steps));
+        executor.Release();
+
+        await reading;
+        Assert.Equal(3, engine.Load.Steps);
+    }
+
     [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]
     public async Task Idle_AfterWork_ThreadBlocksAndStepsStandStill(int depth)
     {
