@@ -378,7 +378,7 @@ public sealed class GenerationClientTests
         private sealed class Replica(World world, string id) : IReplicaGrain
         {
             private readonly TaskCompletionSource<(long Slot, IAsyncEnumerator<TokenChunk> Script)> _submitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            private readonly TaskCompletionSource _cancelled = new();
+            private readonly TaskCompletionSource _cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
             private bool _begun;
 
             public Task OpenReaderAsync(Guid reader, long epoch) => Task.CompletedTask;

@@ -285,7 +285,7 @@ public sealed class RouterWatchTests(GrainsFixture fixture) : IClassFixture<Grai
 
     private static async Task AnswerAlwaysAsync(ScriptedWatch replica, CancellationToken until)
     {
-        var ended = new TaskCompletionSource();
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var _ = until.Register(ended.SetResult);
         while (!until.IsCancellationRequested)
         {

@@ -153,7 +153,7 @@ public sealed class InferenceEngineTests
     [InlineData(false)]
     public async Task Lost_WhileNothingRuns_EndsTheEngine(bool faulted)
     {
-        var lost = new TaskCompletionSource();
+        var lost = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var executor = new ScriptedExecutor(new SimulatedExecutor(new())) { Lost = lost.Task };
         await using var engine = InferenceEngine.Start(new() { MaxBufferedTokens = 2 }, executor);
         var paused = engine.Submit(EngineHarness.Request(Prompt, 10));
