@@ -36,6 +36,10 @@ public sealed record StreamHead
     /// <summary>The id of the message that the answer is, where the endpoint gives it one.</summary>
     [Id(7)]
     public string? MessageId { get; init; }
+
+    /// <summary>The session that it is a turn of, by the body or by a header; null for none.</summary>
+    [Id(8)]
+    public string? SessionId { get; init; }
 }
 
 /// <summary>Tokens of one choice, in order, as they were read from its replica.</summary>

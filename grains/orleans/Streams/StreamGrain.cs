@@ -5,27 +5,33 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans;
 using Orleans.Runtime;
+using Orleans.Storage;
 
 namespace Granary.Grains.Streams;
 
 /// <summary>Keeps one stream's journal in memory, and where it is asked to in the default storage, for a while after its last write.</summary>
-/// <remarks>Ids are asked for by anybody: an activation that has nothing to keep goes at once.</remarks>
+/// <remarks>
+/// Ids are asked for by anybody: an activation that has nothing to keep goes at once. What is in memory is the truth while the activation lives: a writing
+/// that fails is logged, and the next one writes all.
+/// </remarks>
 [AwayPlacement]
 internal sealed partial class StreamGrain(
-    [PersistentState("stream")] IPersistentState<StreamState> stored, StreamMemory memory, IGrainFactory grains,
-    IOptions<StreamJournalOptions> options, TimeProvider time, ILogger<StreamGrain> logger) : Grain, IStreamGrain
+    [PersistentState("stream-head")] IPersistentState<StreamHeadState> head, [PersistentState("stream")] IPersistentState<StreamState> stored,
+    StreamMemory memory, IGrainFactory grains, IOptions<StreamJournalOptions> options, TimeProvider time, ILogger<StreamGrain> logger) : Grain, IStreamGrain
 {
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(1);
 
     private readonly StreamJournalOptions _options = options.Value;
     private IGrainTimer? _end;
+    private bool _isHeadStored;
 
     private string Id => this.GetPrimaryKeyString();
 
-    private bool IsKept => stored.State.Head is not null && stored.State.ExpiresAt > time.GetUtcNow();
+    private bool IsKept => head.State.Head is not null && stored.State.ExpiresAt > time.GetUtcNow();
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
+        _isHeadStored = head.RecordExists;
         if (IsKept) Hold();
         return Task.CompletedTask;
     }
@@ -48,11 +54,11 @@ internal sealed partial class StreamGrain(
             return StreamAppend.Unknown;
         }
 
-        if (begins) state.Begin(batch.Head!, batch.Takeover);
+        if (begins) Begin(batch.Head!, batch.Takeover);
         if (!state.Continues(batch.Choices)) return StreamAppend.Unknown;
         if (state.Bytes + batch.Choices.Sum(part => part.Bytes) > _options.MaxBytes) return StreamAppend.Full;
         foreach (var part in batch.Choices) state.Append(part);
-        await WriteAsync(cancellationToken);
+        await KeepAsync(cancellationToken);
         return StreamAppend.Kept;
     }
 
@@ -64,10 +70,10 @@ internal sealed partial class StreamGrain(
             return null;
         }
 
-        if (!CryptographicOperations.FixedTimeEquals(owner, stored.State.Head!.Owner)) return null;
+        if (!CryptographicOperations.FixedTimeEquals(owner, head.State.Head!.Owner)) return null;
         stored.State.Takeover++;
-        await WriteAsync(cancellationToken);
-        return stored.State.ToJournal();
+        await KeepAsync(cancellationToken);
+        return stored.State.ToJournal(head.State.Head);
     }
 
     public async Task ForgetAsync(CancellationToken cancellationToken = default)
@@ -75,14 +81,39 @@ internal sealed partial class StreamGrain(
         DeactivateOnIdle();
         memory.Remove(Id);
         if (stored.RecordExists) await stored.ClearStateAsync(cancellationToken);
-        stored.State = new StreamState();
+        if (head.RecordExists) await head.ClearStateAsync(cancellationToken);
+        (stored.State, head.State) = (new StreamState(), new StreamHeadState());
     }
 
-    private async Task WriteAsync(CancellationToken cancellationToken)
+    private void Begin(StreamHead begun, int takeover)
+    {
+        _isHeadStored = false;
+        var now = time.GetUtcNow();
+        head.State = new() { Head = begun, ExpiresAt = (begun.Deadline > now ? begun.Deadline : now) + _options.Retention };
+        stored.State.Begin(begun, takeover);
+    }
+
+    /// <summary>Keeps what has changed, for a while from now on.</summary>
+    private async Task KeepAsync(CancellationToken cancellationToken)
     {
         stored.State.ExpiresAt = time.GetUtcNow() + _options.Retention;
         Hold();
-        if (_options.IsStored) await stored.WriteStateAsync(cancellationToken);
+        if (!_options.IsStored) return;
+        try
+        {
+            if (!_isHeadStored) await head.WriteStateAsync(cancellationToken);
+            _isHeadStored = true;
+            await stored.WriteStateAsync(cancellationToken);
+        }
+        catch (InconsistentStateException)
+        {
+            DeactivateOnIdle(); // What is written is another activation's, or of a writing that was thought to have failed: the next begins with it.
+            throw;
+        }
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            LogNotStored(Id, exception);
+        }
     }
 
     /// <summary>Counts what is kept, and sees to its end.</summary>
@@ -109,6 +140,9 @@ internal sealed partial class StreamGrain(
             LogNotDropped(id, exception);
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Stream {Id} could not be stored: it is lost with this silo unless it is by the next batch.")]
+    private partial void LogNotStored(string id, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Stream {Id} could not be dropped to make room; it stays until it expires.")]
     private partial void LogNotDropped(string id, Exception exception);

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Granary.GrainInterfaces.Streams;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Hosting;
 using Microsoft.Extensions.Options;
 using Orleans;
@@ -24,9 +25,10 @@ internal sealed class StreamJournals(IGrainFactory grains, ApiKeys keys, IOption
         return body.Length <= _options.MaxBytes / 2 ? body.ToArray() : null;
     }
 
-    /// <summary>Begins the journal of a new stream; the stream does not wait for it.</summary>
+    /// <summary>Begins the journal of a new stream, beside what the stream does; its first event waits for it (<see cref="EventIds.WhenReadyAsync"/>).</summary>
     /// <param name="body">As <see cref="BodyOf"/>; null for a stream that cannot be gone on with.</param>
     /// <param name="messageId">As <see cref="StreamHead.MessageId"/>.</param>
+    /// <exception cref="ApiException">The header that names the session is no id, or another than the body's.</exception>
     public ResumableStream? Begin(HttpContext context, GenerationPlan plan, byte[]? body, string? messageId = null)
     {
         if (body is null) return null;
@@ -40,11 +42,12 @@ internal sealed class StreamJournals(IGrainFactory grains, ApiKeys keys, IOption
             Seed = plan.Sampling[0].Seed,
             Fingerprint = plan.Model.Card.Fingerprint,
             MessageId = messageId,
+            SessionId = SessionField.Choose(plan.SessionId, context),
         };
         var choices = Enumerable.Range(0, plan.ChoiceCount).Select(_ => new RecordedChoice()).ToArray();
         var recorder = Record(plan.Id, head, 1, isKept: false, choices);
         recorder.Start();
-        return new(head, 1, choices, recorder, new EventIds(new(plan.Id, null, StreamStage.Choices), plan.ChoiceCount, TakesIds(context.Request)));
+        return new(head, 1, choices, recorder, new EventIds(new(plan.Id, null, StreamStage.Choices), plan.ChoiceCount, recorder, TakesIds(context.Request)));
     }
 
     /// <summary>Takes a stream over from whichever gateway has it.</summary>
@@ -71,22 +74,23 @@ internal sealed class StreamJournals(IGrainFactory grains, ApiKeys keys, IOption
     {
         var head = journal.Head;
         if (head.Fingerprint != plan.Model.Card.Fingerprint) throw ApiException.StreamNotFound(from.Stream);
-        var ids = new EventIds(from, plan.ChoiceCount);
         var choices = Enumerable.Range(0, plan.ChoiceCount)
             .Select(i => Array.Find(journal.Choices, choice => choice.Choice == i) is { } tokens ? new RecordedChoice(tokens) : new RecordedChoice()).ToArray();
         var restored = plan with
         {
             Id = from.Stream,
+            SessionId = head.SessionId,
             Created = head.Created,
             Deadline = head.Deadline,
             Sampling = [.. plan.Sampling.Select(sampling => sampling with { Seed = head.Seed })],
         };
-        return (new(head, journal.Takeover, choices, Record(from.Stream, head, journal.Takeover, isKept: true, choices), ids), restored);
+        var recorder = Record(from.Stream, head, journal.Takeover, isKept: true, choices);
+        return (new(head, journal.Takeover, choices, recorder, new EventIds(from, plan.ChoiceCount, recorder)), restored);
     }
 
     /// <summary>Clients that name the stream's type read it by its own rules. Some programs that do not take a frame for JSON as a whole, and would trip over an id.</summary>
     private static bool TakesIds(HttpRequest request) => request.Headers.Accept.ToString().Contains("text/event-stream", StringComparison.OrdinalIgnoreCase);
 
     private StreamRecorder Record(string id, StreamHead head, int takeover, bool isKept, RecordedChoice[] choices) =>
-        new(grains.GetGrain<IStreamGrain>(id), head, takeover, isKept, choices, _options.MaxBytes, time, logger);
+        new(grains.GetGrain<IStreamGrain>(id), head, takeover, isKept, choices, _options.MaxBytes, TimeSpan.FromMilliseconds(_options.BeginMilliseconds), time, logger);
 }

@@ -4,11 +4,12 @@ using Orleans;
 
 namespace Granary.Silo.Gateway.Streams;
 
-/// <summary>Tells a stream's journal what was read, in batches beside the stream: nothing waits for it, and a journal that fails costs nothing but itself.</summary>
+/// <summary>Tells a stream's journal what was read, in batches beside the stream: only its first event waits, for the beginning, and a journal that fails costs nothing but itself.</summary>
 /// <param name="takeover">Which gateway of the stream this is.</param>
 /// <param name="isKept">Whether the journal has the head.</param>
+/// <param name="beginLimit">Longest that the stream's first event waits for the journal, counted from now.</param>
 internal sealed partial class StreamRecorder(
-    IStreamGrain grain, StreamHead head, int takeover, bool isKept, RecordedChoice[] choices, int maxBytes, TimeProvider time, ILogger logger) : IDisposable
+    IStreamGrain grain, StreamHead head, int takeover, bool isKept, RecordedChoice[] choices, int maxBytes, TimeSpan beginLimit, TimeProvider time, ILogger logger) : IDisposable
 {
     /// <summary>Tokens of all choices that make a batch.</summary>
     public const int BatchTokens = 64;
@@ -21,6 +22,9 @@ internal sealed partial class StreamRecorder(
 
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _takenOver = new();
+    private readonly TaskCompletionSource _answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly long _began = time.GetTimestamp();
+    private volatile bool _hasBegun = isKept;
     private long _bytes = head.Body.Length;
     private long _sent;
     private bool _isKept = isKept;
@@ -33,6 +37,19 @@ internal sealed partial class StreamRecorder(
 
     /// <summary>Cancelled when another gateway has the stream.</summary>
     public CancellationToken TakenOver => _takenOver.Token;
+
+    /// <summary>The stream can be gone on with: before that, its events are not worth a name.</summary>
+    public bool HasBegun => _hasBegun;
+
+    /// <summary>Waits until the journal has begun, or has failed to, for a bounded time.</summary>
+    public async ValueTask WhenBegunAsync(CancellationToken cancellationToken)
+    {
+        if (_hasBegun || _answered.Task.IsCompleted) return;
+        var left = beginLimit - time.GetElapsedTime(_began);
+        if (left <= TimeSpan.Zero) return;
+        await _answered.Task.WaitAsync(left, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+    }
 
     /// <summary>Makes the journal, beside what the stream does.</summary>
     public void Start()
@@ -107,6 +124,8 @@ internal sealed partial class StreamRecorder(
                 LogNotKept(exception, grain.GetPrimaryKeyString());
             }
 
+            _hasBegun |= answer == StreamAppend.Kept;
+            _answered.TrySetResult();
             if (answer == StreamAppend.TakenOver) await _takenOver.CancelAsync();
             lock (_gate) batch = TakeNext(batch, answer);
         }

@@ -2,10 +2,15 @@ using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Streams;
 using Granary.Grains;
 using Granary.Grains.Streams;
+using Granary.Tests.Cluster.Sessions;
 using Granary.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans;
 using Orleans.Hosting;
+using Orleans.Runtime;
+using Orleans.Runtime.Hosting;
+using Orleans.Serialization;
+using Orleans.Storage;
 using Orleans.TestingHost;
 
 namespace Granary.Tests.Cluster.Grains;
@@ -132,6 +137,79 @@ public sealed class StreamTests
         Assert.NotNull(await Grain(cluster, "one-more").TakeOverAsync(Owner));
     }
 
+    [Fact]
+    public async Task Stored_JournalAndGatewayAreLostTogether_TheNextGoesOnFromTheStorage()
+    {
+        var records = new ScriptedStorage.Records();
+        await using var cluster = await StartStoredAsync(records, silos: 3);
+        var silos = cluster.Silos.ToArray();
+        var grain = GrainsOf(cluster, silos[0]).GetGrain<IStreamGrain>("s");
+        await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
+        await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6, 7)]));
+        var holder = silos.Single(silo => cluster.GetSiloServiceProvider(silo.SiloAddress).GetRequiredService<StreamMemory>().Held.Grains == 1);
+        var last = silos.Single(silo => silo != silos[0] && silo != holder);
+
+        await cluster.KillSiloAsync(silos[0]);
+        await cluster.KillSiloAsync(holder);
+
+        var found = GrainsOf(cluster, last).GetGrain<IStreamGrain>("s");
+        var journal = await GrainsFixture.UntilAsync(() => TryTakeOverAsync(found), journal => journal is not null);
+        Assert.Equal([5, 6, 7], journal!.Choices[0].TokenIds);
+        Assert.Equal([9, 9], journal.Head.Body);
+        Assert.Equal(StreamAppend.TakenOver, await found.AppendAsync(new(1, null, [Tokens(0, 3, 8)])));
+        Assert.Equal(StreamAppend.Kept, await found.AppendAsync(new(journal.Takeover, null, [Tokens(0, 3, 8)])));
+    }
+
+    [Fact]
+    public async Task Stored_StorageFails_TheJournalGoesOnInMemory_AndTheNextBatchWritesAll()
+    {
+        var records = new ScriptedStorage.Records { NextWrite = ScriptedStorage.Outcome.Fails };
+        await using var cluster = await StartStoredAsync(records);
+        var grain = Grain(cluster, "s");
+
+        Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)])));
+        Assert.Empty(records.Stored);
+        records.NextWrite = ScriptedStorage.Outcome.Succeeds;
+        Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6)])));
+
+        Assert.Equal(2, records.Stored.Count); // The head, and the tokens.
+        var journal = await grain.TakeOverAsync(Owner);
+        Assert.Equal([5, 6], journal!.Choices[0].TokenIds);
+    }
+
+    /// <summary>A writing that was given up and came through after all: the next activation begins with it.</summary>
+    [Fact]
+    public async Task Stored_TheWritingBeforeCameThroughUnseen_GoesOnFromIt()
+    {
+        var records = new ScriptedStorage.Records();
+        await using var cluster = await StartStoredAsync(records);
+        var grain = Grain(cluster, "s");
+        await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
+        records.NextWrite = ScriptedStorage.Outcome.IsDoneAndFails;
+        await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6)]));
+
+        await Assert.ThrowsAnyAsync<OrleansException>(() => grain.AppendAsync(new(1, null, [Tokens(0, 2, 7)])));
+
+        Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 2, 7)])));
+        var journal = await grain.TakeOverAsync(Owner);
+        Assert.Equal([5, 6, 7], journal!.Choices[0].TokenIds);
+    }
+
+    [Fact]
+    public async Task Stored_HeadIsWrittenOnce_AndNothingIsLeftInTheEnd()
+    {
+        var records = new ScriptedStorage.Records();
+        await using var cluster = await StartStoredAsync(records);
+        var grain = Grain(cluster, "s");
+        await grain.AppendAsync(new(1, Head(), []));
+        for (var i = 0; i < 5; i++) await grain.AppendAsync(new(1, null, [Tokens(0, i, i)]));
+        Assert.Equal(1 + 6, records.Writes);
+
+        await grain.ForgetAsync();
+
+        Assert.Empty(records.Stored);
+    }
+
     /// <summary>Whoever calls first, the journal is somewhere else.</summary>
     [Fact]
     public async Task Placement_IsAwayFromTheCaller_AndSpread()
@@ -175,6 +253,39 @@ public sealed class StreamTests
         var cluster = builder.Build();
         await cluster.DeployAsync();
         return cluster;
+    }
+
+    /// <summary>Silos over a storage that outlives them.</summary>
+    private static async Task<InProcessTestCluster> StartStoredAsync(ScriptedStorage.Records records, short silos = 1)
+    {
+        var builder = new InProcessTestClusterBuilder(silos);
+        builder.ConfigureSilo((_, silo) =>
+        {
+            silo.Services.AddGrainStorage("Default", (services, _) =>
+                new ScriptedStorage(new OrleansGrainStorageSerializer(services.GetRequiredService<Serializer>()), records));
+            silo.Services.AddSingleton<IReplicaFactory>(new ScriptedReplicaFactory());
+            silo.Services.AddGranaryGrains();
+            silo.Services.Configure<StreamJournalOptions>(options => options.IsStored = true);
+        });
+        var cluster = builder.Build();
+        await cluster.DeployAsync();
+        return cluster;
+    }
+
+    private static IGrainFactory GrainsOf(InProcessTestCluster cluster, InProcessSiloHandle silo) =>
+        cluster.GetSiloServiceProvider(silo.SiloAddress).GetRequiredService<IGrainFactory>();
+
+    /// <returns>Null while the loss is not known everywhere.</returns>
+    private static async Task<StreamJournal?> TryTakeOverAsync(IStreamGrain grain)
+    {
+        try
+        {
+            return await grain.TakeOverAsync(Owner);
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            return null;
+        }
     }
 
     private void Configure(ISiloBuilder silo, Action<StreamJournalOptions> configure)
