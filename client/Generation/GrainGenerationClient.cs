@@ -1,8 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Runtime.CompilerServices;
 using Granary.GrainInterfaces;
-using Granary.GrainInterfaces.Replicas;
-using Granary.GrainInterfaces.Routing;
 using Microsoft.Extensions.Logging;
 using Orleans;
 
@@ -44,7 +42,8 @@ public sealed class GrainGenerationClient : IGenerationClient
         if (SurvivalOptionsValidator.Find(_options).FirstOrDefault() is { } failure) throw new ArgumentException(failure, nameof(options));
         _pauses = new(random ?? new());
         _tickets = new(grains, silo, _options, _pauses, time, logger);
-        _connections = new(grains, time, _options);
+        // A gateway's readers never block; whoever else reads may.
+        _connections = new(grains, time, _options, silo is null ? null : new ReaderTurns(Math.Max(1, Environment.ProcessorCount - 1)));
         _probe = new(_options, time);
         _metrics = new(meters);
     }
@@ -90,49 +89,15 @@ public sealed class GrainGenerationClient : IGenerationClient
     {
         using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, _time, cancellationToken);
         if (deadline.HasPassed) throw DeadlinePassed(request);
-        var blockTokens = _tickets.BlockTokensOf(request.Model);
-        var blocks = PromptBlocks.Of(request.TokenIds, request.CacheSalt);
-        var route = new RouteRequest
-        {
-            RequestId = request.RequestId,
-            PromptTokens = request.TokenIds.Length,
-            MaxTokens = 0,
-            PrefixHash = PrefixHash.Of(request.TokenIds, request.CacheSalt),
-            Blocks = blockTokens == PromptBlocks.DefaultTokens ? blocks : PromptBlocks.Of(request.TokenIds, request.CacheSalt, blockTokens),
-            BlockTokens = blockTokens,
-            Fingerprint = PromptBlocks.Fingerprint(request.TokenIds, blocks, request.CacheSalt),
-        };
+        var driver = new EmbedDriver(
+            request, _grains, _tickets, SearchFor(request.Model, request.RequestId, wasTaken: false, deadline.Token), _probe, DeadlineGrace, _time, deadline.Token);
         try
         {
-            return await SearchFor(request.Model, request.RequestId, wasTaken: false, deadline.Token).FindAsync(route, AskAsync, isWork: true) ?? throw DeadlinePassed(request);
+            return await driver.RunAsync() ?? throw DeadlinePassed(request);
         }
         catch (OperationCanceledException) when (deadline.WasCause)
         {
             throw DeadlinePassed(request);
-        }
-
-        async Task<EmbedResult?> AskAsync(Booking booking)
-        {
-            var life = booking.Ticket.Replica;
-            var replica = _grains.GetGrain<IReplicaGrain>(life.ReplicaId);
-            using var leaving = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token);
-            EmbedResult? result;
-            try
-            {
-                result = await _probe.WaitAsync(replica, life, replica.EmbedAsync(request, life.Epoch, leaving.Token), deadline.Token);
-                booking.CachedTokens = result.CachedTokens;
-            }
-            catch (TimeoutException) when (request.Deadline - DeadlineGrace <= _time.GetUtcNow())
-            {
-                result = null; // The replica's clock says so; a call that Orleans gave up is not so near.
-            }
-            finally
-            {
-                await leaving.CancelAsync(); // A life that is lost may go on with it.
-            }
-
-            await booking.DisposeAsync();
-            return result;
         }
     }
 

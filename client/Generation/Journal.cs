@@ -11,6 +11,7 @@ internal sealed class Journal(GenerateRequest request)
     private int _count; // Of those, delivered here; the request may have brought others.
     private int? _cachedPromptTokens;
     private bool _hasPromptLogprobs;
+    private BlockNames? _names; // Of the blocks so far; null before the first route.
 
     /// <summary>Tokens that were delivered: the index of the next.</summary>
     public int Position => request.ReplayedTokens + _count;
@@ -22,7 +23,8 @@ internal sealed class Journal(GenerateRequest request)
     public int CachedPromptTokens => _cachedPromptTokens ?? 0;
 
     /// <summary>Names the prompt, without what was delivered. Always by blocks of one size, so that all callers name it alike.</summary>
-    public ulong Fingerprint { get; } = FingerprintOf(request);
+    /// <value>0 before the first route.</value>
+    public ulong Fingerprint { get; private set; }
 
     /// <summary>Notes the next chunk, and gives it the figures of an unbroken stream.</summary>
     public void Deliver(ref TokenChunk chunk)
@@ -52,6 +54,9 @@ internal sealed class Journal(GenerateRequest request)
     public RouteRequest Route(int blockTokens)
     {
         var tokens = Tokens();
+        if (_names?.BlockTokens != blockTokens) _names = new(request.CacheSalt, blockTokens);
+        ulong[] blocks = [.. _names.Of(tokens)];
+        if (Fingerprint == 0) Fingerprint = FingerprintOf(blocks, blockTokens);
         return new RouteRequest
         {
             RequestId = request.RequestId,
@@ -59,7 +64,7 @@ internal sealed class Journal(GenerateRequest request)
             MaxTokens = Math.Max(0, request.Sampling.MaxTokens - Position),
             PrefixHash = _prefixHash,
             Group = request.Group,
-            Blocks = PromptBlocks.Of(tokens, request.CacheSalt, blockTokens),
+            Blocks = blocks,
             BlockTokens = blockTokens,
             Fingerprint = Fingerprint,
         };
@@ -68,9 +73,11 @@ internal sealed class Journal(GenerateRequest request)
     /// <summary>Prompt and delivered tokens.</summary>
     private int[] Tokens() => _count == 0 ? request.PromptTokenIds : [.. request.PromptTokenIds, .. _delivered.AsSpan(0, _count)];
 
-    private static ulong FingerprintOf(GenerateRequest request)
+    /// <param name="blocks">Names of the blocks of the prompt, and of more.</param>
+    private ulong FingerprintOf(ulong[] blocks, int blockTokens)
     {
         var prompt = request.PromptTokenIds.AsSpan(0, Math.Clamp(request.PromptTokenIds.Length - request.ReplayedTokens, 0, request.PromptTokenIds.Length));
-        return PromptBlocks.Fingerprint(prompt, PromptBlocks.Of(prompt, request.CacheSalt), request.CacheSalt);
+        var own = blockTokens == PromptBlocks.DefaultTokens ? blocks.AsSpan(0, Math.Max(0, prompt.Length - 1) / blockTokens) : PromptBlocks.Of(prompt, request.CacheSalt);
+        return PromptBlocks.Fingerprint(prompt, own, request.CacheSalt);
     }
 }

@@ -13,9 +13,6 @@ namespace Granary.Client;
 internal sealed partial class LifeSearch(
     TicketOffice tickets, RetryPauses pauses, SurvivalOptions options, TimeProvider time, ILogger logger, string model, string requestId, CancellationToken cancellationToken)
 {
-    /// <summary>Lives that one call may break: nobody tells whether it is the call that breaks them, and it cannot be computed alone.</summary>
-    private const int MostBrokenCalls = 3;
-
     private readonly List<ReplicaLife> _lost = [];
     private readonly List<ReplicaLife> _refused = [];
     private int _failures; // Since a token, or since the beginning.
@@ -47,10 +44,10 @@ internal sealed partial class LifeSearch(
 
     /// <param name="route">Of the request as it stands.</param>
     /// <param name="ask">Has the ticket's life take the request; the booking is its own only if it succeeds.</param>
-    /// <param name="isWork">The call does the work and does not only admit it: each that breaks is a life lost.</param>
+    /// <param name="judge">For a call that does the work and does not only admit it, where each that breaks is a life lost: what that means. It throws what ends the request.</param>
     /// <returns>What it answered.</returns>
     /// <exception cref="ReplicaFailedException">Nobody took the request within <see cref="SurvivalOptions.MaxWait"/>, or too many lives were lost.</exception>
-    public async Task<T> FindAsync<T>(RouteRequest route, Func<Booking, Task<T>> ask, bool isWork = false)
+    public async Task<T> FindAsync<T>(RouteRequest route, Func<Booking, Task<T>> ask, Func<Exception, Task>? judge = null)
     {
         Exception? last = null;
         var waitsSince = time.GetTimestamp();
@@ -98,9 +95,13 @@ internal sealed partial class LifeSearch(
                 {
                     WasTaken = true;
                     if (!_lost.Contains(life)) _lost.Add(life);
-                    if (isWork && ++LostLives >= Math.Min(options.MaxLives, MostBrokenCalls))
-                        throw new ReplicaFailedException($"Request '{requestId}' is given up after {LostLives} lives of replicas: {exception.GetType().Name}: {exception.Message}");
-                    if (isWork) waitsSince = time.GetTimestamp();
+                    if (judge is not null)
+                    {
+                        await judge(exception);
+                        if (++LostLives >= options.MaxLives)
+                            throw new ReplicaFailedException($"Request '{requestId}' is given up after {LostLives} lives of replicas: {exception.GetType().Name}: {exception.Message}");
+                        waitsSince = time.GetTimestamp();
+                    }
                 }
             }
 

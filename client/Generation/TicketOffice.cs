@@ -22,6 +22,7 @@ internal sealed partial class TicketOffice(
 
     private static readonly TimeSpan RetryAfterSilence = TimeSpan.FromSeconds(1);
 
+    private readonly BookingReturns _returns = new(pauses, time, logger);
     private volatile string[] _silos = []; // Used outside of silos only; a lost update costs nothing.
     private readonly ConcurrentDictionary<string, int> _blockTokens = new(); // Of models that gave a ticket: few.
 
@@ -29,7 +30,42 @@ internal sealed partial class TicketOffice(
     public int BlockTokensOf(string model) => _blockTokens.GetValueOrDefault(model, PromptBlocks.DefaultTokens);
 
     /// <exception cref="ModelNotReadyException">No replica is ready, or no router answers.</exception>
-    public async Task<Booking> TakeAsync(string model, RouteRequest route, CancellationToken cancellationToken)
+    public Task<Booking> TakeAsync(string model, RouteRequest route, CancellationToken cancellationToken) =>
+        BookAsync(route, (named, asked) => AskAllAsync(model, named, asked, cancellationToken));
+
+    /// <summary>Asks once, and not for long: the caller's tokens wait meanwhile.</summary>
+    /// <returns>Null where nobody else is ready, or no router answers.</returns>
+    public async Task<Booking?> TryTakeAsync(string model, RouteRequest route, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await BookAsync(route, (named, asked) => AskAsync(RoutersOf(model, named)[0], model, named, options.SilenceLimit, asked, cancellationToken));
+        }
+        catch (Exception exception) when (exception is GranaryException || IsSilence(exception, cancellationToken))
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Has one booking made, however many routers are asked for it and however often.</summary>
+    /// <param name="ask">Gets the route with the booking's id, and a set to which it adds the routers that may have booked it.</param>
+    private async Task<Booking> BookAsync(RouteRequest route, Func<RouteRequest, HashSet<IRouterGrain>, Task<Booking>> ask)
+    {
+        var asked = new HashSet<IRouterGrain>();
+        route = route with { BookingId = Guid.NewGuid() };
+        try
+        {
+            var booking = await ask(route, asked);
+            asked.Remove(booking.Router);
+            return booking;
+        }
+        finally
+        {
+            foreach (var router in asked) _ = _returns.GiveBackAsync(router, route.BookingId);
+        }
+    }
+
+    private async Task<Booking> AskAllAsync(string model, RouteRequest route, HashSet<IRouterGrain> asked, CancellationToken cancellationToken)
     {
         var began = time.GetTimestamp();
         for (var failures = 1; ; failures++)
@@ -41,7 +77,7 @@ internal sealed partial class TicketOffice(
                 try
                 {
                     // Where there is another to ask, this one is not waited for as long.
-                    return await AskAsync(router, model, route, router == routers[^1] ? options.AnswerLimit : options.SilenceLimit, cancellationToken);
+                    return await AskAsync(router, model, route, router == routers[^1] ? options.AnswerLimit : options.SilenceLimit, asked, cancellationToken);
                 }
                 catch (Exception exception) when (IsSilence(exception, cancellationToken))
                 {
@@ -53,20 +89,6 @@ internal sealed partial class TicketOffice(
             if (time.GetElapsedTime(began) >= Patience)
                 throw new ModelNotReadyException($"The router of model '{model}' does not answer: {silence.GetType().Name}: {silence.Message}", RetryAfterSilence);
             await Task.Delay(pauses.After(failures + 1), time, cancellationToken);
-        }
-    }
-
-    /// <summary>Asks once.</summary>
-    /// <returns>Null where nobody else is ready, or no router answers.</returns>
-    public async Task<Booking?> TryTakeAsync(string model, RouteRequest route, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await AskAsync(RoutersOf(model, route)[0], model, route, options.AnswerLimit, cancellationToken);
-        }
-        catch (Exception exception) when (exception is GranaryException || IsSilence(exception, cancellationToken))
-        {
-            return null;
         }
     }
 
@@ -82,26 +104,21 @@ internal sealed partial class TicketOffice(
         }
     }
 
-    private async Task<Booking> AskAsync(IRouterGrain router, string model, RouteRequest route, TimeSpan limit, CancellationToken cancellationToken)
+    private async Task<Booking> AskAsync(
+        IRouterGrain router, string model, RouteRequest route, TimeSpan limit, HashSet<IRouterGrain> asked, CancellationToken cancellationToken)
     {
-        var asked = router.RouteAsync(route, cancellationToken);
+        asked.Add(router);
         try
         {
-            var ticket = await asked.WaitAsync(limit, time, cancellationToken);
+            var ticket = await router.RouteAsync(route, cancellationToken).WaitAsync(limit, time, cancellationToken);
             _blockTokens[model] = ticket.BlockTokens;
             Remember(GrainKeys.SiloOf(ticket.Replica.ReplicaId));
-            return new Booking(ticket, router, time, logger);
+            return new Booking(ticket, router, _returns);
         }
-        catch when (!asked.IsCompleted)
+        catch (GranaryException)
         {
-            _ = GiveBackAsync();
+            asked.Remove(router); // It said what it did: nothing.
             throw;
-        }
-
-        async Task GiveBackAsync()
-        {
-            await ((Task)asked).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (asked.IsCompletedSuccessfully) await new Booking(await asked, router, time, logger).DisposeAsync();
         }
     }
 

@@ -6,7 +6,12 @@ namespace Granary.GrainInterfaces.Errors;
 [GenerateSerializer, Alias("granary.error.replica-failed")]
 public sealed class ReplicaFailedException : GranaryException
 {
-    public ReplicaFailedException(string message) : base(message)
+    public ReplicaFailedException(string message, bool wasInFailedStep = false) : base(message)
     {
+        WasInFailedStep = wasInFailedStep;
     }
+
+    /// <summary>It had a part in the step that failed: it may be the cause.</summary>
+    [Id(0)]
+    public bool WasInFailedStep { get; private set; }
 }

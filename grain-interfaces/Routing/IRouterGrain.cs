@@ -11,14 +11,14 @@ namespace Granary.GrainInterfaces.Routing;
 [Alias("granary.router")]
 public interface IRouterGrain : IGrainWithStringKey
 {
-    /// <summary>Picks a replica and books the request's load on it at once.</summary>
+    /// <summary>Picks a replica and books the request's load on it at once; asked again for an open booking (<see cref="RouteRequest.BookingId"/>), tells it again.</summary>
     /// <exception cref="Errors.ModelNotReadyException">No replica of the model is ready, or all are excluded.</exception>
-    /// <exception cref="Errors.RequestRefusedException">The prompt is longer than any replica of the model can hold.</exception>
+    /// <exception cref="Errors.RequestRefusedException">The prompt is longer than any replica of the model can hold, or its booking has been given back before.</exception>
     /// <exception cref="Errors.RequestQuarantinedException">The request ended replicas a short while ago.</exception>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("route")]
     Task<Ticket> RouteAsync(RouteRequest request, CancellationToken cancellationToken = default);
 
-    /// <summary>Gives a booking back: the request ended, was refused, or its caller left. Unknown bookings are ignored.</summary>
+    /// <summary>Gives a booking back: the request ended, was refused, or its caller left. One that is unknown may be on its way: it books nothing when it comes.</summary>
     /// <param name="cachedTokens">Leading prompt tokens that the replica had in its cache, as its first token told; null where none came.</param>
     [AlwaysInterleave, ResponseTimeout("00:00:05"), Alias("release")]
     Task ReleaseAsync(Guid bookingId, int? cachedTokens = null, CancellationToken cancellationToken = default);

@@ -13,19 +13,8 @@ public static class PromptBlocks
     /// <param name="tokenIds">The whole prompt, replayed tokens included.</param>
     /// <param name="cacheSalt">Prompts share nothing across salts.</param>
     /// <param name="blockTokens">Tokens of a block, at least 1.</param>
-    public static ulong[] Of(ReadOnlySpan<int> tokenIds, string? cacheSalt = null, int blockTokens = DefaultTokens)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(blockTokens, 1);
-        var names = new ulong[Math.Max(0, tokenIds.Length - 1) / blockTokens];
-        var name = BlockHash.Root(cacheSalt);
-        for (var i = 0; i < names.Length; i++)
-        {
-            name = BlockHash.Next(name, tokenIds.Slice(i * blockTokens, blockTokens));
-            names[i] = (ulong)name;
-        }
-
-        return names;
-    }
+    public static ulong[] Of(ReadOnlySpan<int> tokenIds, string? cacheSalt = null, int blockTokens = DefaultTokens) =>
+        [.. new BlockNames(cacheSalt, blockTokens).Of(tokenIds)];
 
     /// <summary>Names a whole prompt, given the names of its blocks.</summary>
     public static ulong Fingerprint(ReadOnlySpan<int> tokenIds, ReadOnlySpan<ulong> blocks, string? cacheSalt = null, int blockTokens = DefaultTokens)

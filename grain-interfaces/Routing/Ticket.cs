@@ -44,6 +44,11 @@ public sealed record RouteRequest
     /// <summary>Names the whole prompt (<see cref="PromptBlocks.Fingerprint"/>): a request that ended replicas is known by it.</summary>
     [Id(9)]
     public ulong Fingerprint { get; init; }
+
+    /// <summary>The booking's, drawn by the caller, anew for each ticket: asked again with the same id, a router answers with the same booking, and books nothing twice.</summary>
+    /// <remarks>Empty has the router draw one; then only its answer tells what to give back.</remarks>
+    [Id(10)]
+    public Guid BookingId { get; init; }
 }
 
 /// <summary>One life of one replica.</summary>

@@ -4,8 +4,7 @@ namespace Granary.GrainInterfaces.Streams;
 
 /// <summary>The journal of one response that is streamed: what its gateway read, for whichever gateway its client comes back to. Key: the response's id, which nobody can guess.</summary>
 /// <remarks>
-/// It is away from the gateway's silo where there is another, so that it outlives the gateway. Where a client comes back to the very silo of the journal, its gateway writes to a
-/// second one, see <see cref="StreamJournal.OtherKey"/>, which whoever takes the stream over asks as well. A journal is a help and not the truth: what it lacks
+/// It is away from the gateway's silo where there is another, so that it outlives the gateway. It is a help and not the truth: what it lacks
 /// is generated again, and a gateway whose journal was lost with its silo tells everything once more. It ends by itself some time after the last write.
 /// </remarks>
 [Alias("granary.stream-grain")]
@@ -17,10 +16,9 @@ public interface IStreamGrain : IGrainWithStringKey
 
     /// <summary>Gives the stream to another gateway: from now on, batches of the one before are refused.</summary>
     /// <param name="owner">As <see cref="StreamHead.Owner"/>.</param>
-    /// <param name="gateway">Name of the silo whose gateway asks.</param>
     /// <returns>What is kept; null where there is no such stream, none any more, or it is somebody else's.</returns>
     [Alias("take-over")]
-    Task<StreamJournal?> TakeOverAsync(byte[] owner, string gateway, CancellationToken cancellationToken = default);
+    Task<StreamJournal?> TakeOverAsync(byte[] owner, CancellationToken cancellationToken = default);
 
     /// <summary>Ends the journal before its time.</summary>
     [Alias("forget")]
@@ -41,7 +39,4 @@ public enum StreamAppend
 
     /// <summary>The stream has as many bytes as are kept of one; what is there stays, and nothing more is taken.</summary>
     Full = 3,
-
-    /// <summary>The journal would begin on the gateway's own silo, though there are others: it ends there, and the next batch places it anew.</summary>
-    Misplaced = 4,
 }

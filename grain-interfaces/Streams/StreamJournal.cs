@@ -36,6 +36,10 @@ public sealed record StreamHead
     /// <summary>The id of the message that the answer is, where the endpoint gives it one.</summary>
     [Id(7)]
     public string? MessageId { get; init; }
+
+    /// <summary>The session that it is a turn of, by the body or by a header; null for none.</summary>
+    [Id(8)]
+    public string? SessionId { get; init; }
 }
 
 /// <summary>Tokens of one choice, in order, as they were read from its replica.</summary>
@@ -88,25 +92,10 @@ public sealed record StreamTokens
 /// <param name="Head">With the first batch, and where everything is told again.</param>
 /// <param name="Choices">At most one entry for each choice.</param>
 [GenerateSerializer, Immutable, Alias("granary.stream-batch")]
-public sealed record StreamBatch([property: Id(0)] int Takeover, [property: Id(1)] StreamHead? Head, [property: Id(2)] StreamTokens[] Choices)
-{
-    /// <summary>Name of the silo on which a journal is not to begin: the gateway's. Null where any will do.</summary>
-    [Id(3)]
-    public string? Gateway { get; init; }
-}
+public sealed record StreamBatch([property: Id(0)] int Takeover, [property: Id(1)] StreamHead? Head, [property: Id(2)] StreamTokens[] Choices);
 
 /// <summary>All that is kept of a stream.</summary>
 /// <param name="Takeover">What the gateway that asked says in its batches.</param>
 /// <param name="Choices">Those that have tokens or an end, each from its beginning.</param>
-/// <param name="IsWithGateway">It is on the silo of the gateway that asked, and there are others: one loss would take both. That gateway writes to the other journal.</param>
-/// <param name="HasOther">A gateway before did so.</param>
 [GenerateSerializer, Immutable, Alias("granary.stream-journal")]
-public sealed record StreamJournal([property: Id(0)] int Takeover, [property: Id(1)] StreamHead Head, [property: Id(2)] StreamTokens[] Choices, [property: Id(3)] bool IsWithGateway, [property: Id(4)] bool HasOther)
-{
-    private const string OfOther = "+";
-
-    public int Tokens => Choices.Sum(choice => choice.TokenIds.Length);
-
-    /// <summary>The key of a stream's second journal.</summary>
-    public static string OtherKey(string stream) => stream + OfOther;
-}
+public sealed record StreamJournal([property: Id(0)] int Takeover, [property: Id(1)] StreamHead Head, [property: Id(2)] StreamTokens[] Choices);

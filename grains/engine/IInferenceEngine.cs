@@ -132,6 +132,7 @@ public sealed record EngineLoad
     /// <summary>Blocks that are pinned, used by sequences or not.</summary>
     public int KvBlocksPinned { get; init; }
 
+    /// <summary>Steps that have ended: progress.</summary>
     public long Steps { get; init; }
 
     public long Preemptions { get; init; }
@@ -156,6 +157,12 @@ public sealed record EngineLoad
 
     /// <summary>Copies that were not what had been written; they were dropped and computed again.</summary>
     public long KvTierCorrupt { get; init; }
+
+    /// <summary>Memory of the host that copies of cached blocks may take; 0 without them.</summary>
+    public long KvHostBytes { get; init; }
+
+    /// <summary>Of those, touched so far.</summary>
+    public long KvHostBytesTouched { get; init; }
 
     /// <summary>Smoothed over recent steps; 0 until one with more than a few prompt tokens was measured.</summary>
     public double SecondsPerPrefillToken { get; init; }

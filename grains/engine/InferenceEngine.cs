@@ -38,7 +38,7 @@ public sealed class InferenceEngine : IInferenceEngine
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly object _loadGate = new();
     private LoadValues _load;
-    private long _steps;
+    private long _steps; // That have ended.
     private long _lastEnd;
     private int _queued;
 
@@ -193,7 +193,6 @@ public sealed class InferenceEngine : IInferenceEngine
     {
         while (_inFlight.Count < _executor.Shape.StepsInFlight && _scheduler.Schedule() is { } step)
         {
-            _steps = step.Plan.Step;
             step.BehindPrompts = false;
             foreach (var ahead in _inFlight) step.BehindPrompts |= StepTimes.HasPrompts(ahead.Plan);
             step.Began = _time.GetTimestamp();
@@ -213,6 +212,7 @@ public sealed class InferenceEngine : IInferenceEngine
         var sampled = Sample(step, output);
         _inFlight.Dequeue();
         _ending = null;
+        _steps = step.Plan.Step;
         _scheduler.Complete(step, sampled);
 
         var now = _time.GetTimestamp();

@@ -34,6 +34,10 @@ internal readonly record struct LoadValues
 
     private long KvTierCorrupt { get; init; }
 
+    private long KvHostBytes { get; init; }
+
+    private long KvHostBytesTouched { get; init; }
+
     private double SecondsPerPrefillToken { get; init; }
 
     private double SecondsPerDecodeStep { get; init; }
@@ -63,6 +67,8 @@ internal readonly record struct LoadValues
         KvTierHits = tiers.Hits,
         KvTierBytes = tiers.Bytes,
         KvTierCorrupt = tiers.Corrupt,
+        KvHostBytes = tiers.HostBytes,
+        KvHostBytesTouched = tiers.HostBytesTouched,
         SecondsPerPrefillToken = times.SecondsPerPrefillToken,
         SecondsPerDecodeStep = times.SecondsPerDecodeStep,
         SecondsPerPrefillContext = times.SecondsPerPrefillContext,
@@ -89,6 +95,8 @@ internal readonly record struct LoadValues
         KvTierHits = KvTierHits,
         KvTierBytes = KvTierBytes,
         KvTierCorrupt = KvTierCorrupt,
+        KvHostBytes = KvHostBytes,
+        KvHostBytesTouched = KvHostBytesTouched,
         SecondsPerPrefillToken = SecondsPerPrefillToken,
         SecondsPerDecodeStep = SecondsPerDecodeStep,
         SecondsPerPrefillContext = SecondsPerPrefillContext,

@@ -35,6 +35,9 @@ public sealed class BookingLedger(RoutingSettings settings, TimeProvider time)
         entry.Place = members.AddLast(entry);
     }
 
+    /// <returns>Null where there is none of this id, or it had ended.</returns>
+    public Booking? Find(Guid id) => _entries.GetValueOrDefault(id)?.Booking;
+
     /// <returns>What was booked; null where it had ended.</returns>
     public Booking? Release(Guid id)
     {

@@ -17,6 +17,7 @@ public sealed class RoutingTable
     private readonly IRoutingPolicy _policy;
     private readonly ReplicaChooser _chooser;
     private readonly BookingLedger _bookings;
+    private readonly EndedBookings _ended;
     private readonly KvIndex _index = new();
     private readonly Dictionary<ReplicaLife, RoutedLife> _lives = [];
     private readonly List<RoutedLife> _order = [];
@@ -28,6 +29,7 @@ public sealed class RoutingTable
         (_settings, _policy, _time) = (settings, policy, time);
         _chooser = new(policy, settings);
         _bookings = new(settings, time) { Ended = Forget };
+        _ended = new(settings, time);
     }
 
     public int Lives => _order.Count;
@@ -117,10 +119,6 @@ public sealed class RoutingTable
         var shares = life.Life == _bookings.HomeOf(request.Group); // The group's first pays for the prompt they share.
         var work = shares ? new BookedWork(1, 0, 0, 0) : new BookedWork(1, request.PromptTokens, request.PromptTokens - cached, cost.Prefill);
         var known = Blocks(life.Descriptor, request);
-        var booking = new Booking(bookingId, life.Life, request, work, Math.Min(view.Overlap.Blocks, known.Length));
-        _bookings.Book(booking);
-        _index.Expect(life.Events.Replica, known[booking.CachedBlocks..]);
-        _policy.Booked(booking);
         ticket = new()
         {
             BookingId = bookingId,
@@ -129,11 +127,33 @@ public sealed class RoutingTable
             ExpectedCachedTokens = cached,
             BlockTokens = life.Descriptor.BlockTokens,
         };
+        var booking = new Booking(ticket, request, work, Math.Min(view.Overlap.Blocks, known.Length));
+        _bookings.Book(booking);
+        _index.Expect(life.Events.Replica, known[booking.CachedBlocks..]);
+        _policy.Booked(booking);
         return decision;
     }
 
-    /// <summary>Gives a booking back. Unknown ones are ignored.</summary>
-    public Booking? Release(Guid bookingId) => _bookings.Release(bookingId);
+    /// <summary>The ticket that a request was given before, where its answer may have been lost.</summary>
+    /// <returns>Null where there is no open booking of that id, or nobody should go where it leads: then it is given back.</returns>
+    public Ticket? Find(Guid bookingId, RouteRequest request)
+    {
+        if (_bookings.Find(bookingId) is not { } booking) return null;
+        if (_lives[booking.Replica].IsReachable && Array.IndexOf(request.Excluded, booking.Replica) < 0) return booking.Ticket;
+        _bookings.Release(bookingId);
+        return null;
+    }
+
+    /// <summary>Gives a booking back, or one that is still to come.</summary>
+    /// <returns>What was booked; null where nothing was.</returns>
+    public Booking? Release(Guid bookingId)
+    {
+        _ended.Add(bookingId);
+        return _bookings.Release(bookingId);
+    }
+
+    /// <summary>Whether a booking was given back a short while ago: its request is over.</summary>
+    public bool HasEnded(Guid bookingId) => _ended.Contains(bookingId);
 
     /// <summary>Ends bookings that nobody gave back.</summary>
     /// <returns>How many.</returns>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Granary.GrainInterfaces.Streams;
 using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Gateway.Streams;
 using Granary.Silo.Metrics;
@@ -19,13 +20,13 @@ internal sealed partial class GenerationEndpoint(
 
     /// <summary>Sends what a client lacks of a stream that it has a part of.</summary>
     /// <param name="request">The request that the stream began with.</param>
-    public async Task GoOnAsync(HttpContext context, TakenJournal taken, LastEvent from, JsonElement request)
+    public async Task GoOnAsync(HttpContext context, StreamJournal journal, LastEvent from, JsonElement request)
     {
         using var place = limit.Enter();
-        var isChat = taken.Journal.Head.Endpoint == ChatPath;
+        var isChat = journal.Head.Endpoint == ChatPath;
         var arrived = time.GetTimestamp();
         var read = (isChat ? plans.ReadChat(request, arrived) : plans.ReadCompletion(request, arrived)) with { RequestId = context.TraceIdentifier };
-        var (stream, plan) = journals.GoOn(taken, from, read);
+        var (stream, plan) = journals.GoOn(journal, from, read);
         await RunAsync(context, plan, isChat ? new ChatShape(plan) : new CompletionShape(plan), stream);
     }
 

@@ -45,6 +45,7 @@ internal sealed class StreamSink : IChoiceSink, IDisposable
 
     public async ValueTask BeginAsync(int choice, CancellationToken cancellationToken)
     {
+        if (_ids is not null) await _ids.WhenReadyAsync(cancellationToken);
         await _turn.WaitAsync(cancellationToken);
         try
         {

@@ -96,7 +96,7 @@ internal static class GranaryHost
             journal.Retention = TimeSpan.FromSeconds(granary.Value.Streams.RetentionSeconds);
             journal.MaxBytes = granary.Value.Streams.MaxBytes;
             journal.MemoryBytes = granary.Value.Streams.MemoryBytes;
-            journal.IsStored = granary.Value.Streams.Stored;
+            journal.IsStored = granary.Value.Streams.Stored ?? StorageSetup.RedisOf(granary.Value) is not null;
         });
         services.AddOptions<WorkerOptions>().Configure<IOptions<GranaryOptions>>((worker, granary) =>
         {

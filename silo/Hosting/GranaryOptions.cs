@@ -118,6 +118,10 @@ public sealed class StreamsOptions
     /// <summary>Keep a journal of every stream on another silo, where there is one.</summary>
     public bool Resumable { get; set; } = true;
 
+    /// <summary>Milliseconds that a stream's first event waits for its journal at most, counted from its beginning; without one, events have no ids until it is there.</summary>
+    /// <value>Default 250: the journal is begun beside the ticket and the prompt, which mostly take longer.</value>
+    public int BeginMilliseconds { get; set; } = 250;
+
     /// <summary>Seconds after its last token for which a stream can be gone on with.</summary>
     public int RetentionSeconds { get; set; } = 120;
 
@@ -128,7 +132,8 @@ public sealed class StreamsOptions
     public long MemoryBytes { get; set; } = 64 << 20;
 
     /// <summary>Write every batch to the grain storage too: of use where that outlives a silo.</summary>
-    public bool Stored { get; set; }
+    /// <value>Default: where that is Redis.</value>
+    public bool? Stored { get; set; }
 }
 
 /// <summary>This silo's place in a cluster.</summary>

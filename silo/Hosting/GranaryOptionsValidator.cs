@@ -64,6 +64,7 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
         Range("Storage:MaxValueBytes", options.Storage.MaxValueBytes, 1 << 16, 1 << 28);
         Range("Storage:EntryLifetimeSeconds", options.Storage.EntryLifetimeSeconds, 0, 400 * 86_400);
         Range("Streams:RetentionSeconds", options.Streams.RetentionSeconds, 1, 86_400);
+        Range("Streams:BeginMilliseconds", options.Streams.BeginMilliseconds, 0, 10_000);
         Range("Streams:MaxBytes", options.Streams.MaxBytes, 1024, 1 << 26);
         Range("Streams:MemoryBytes", options.Streams.MemoryBytes, 1 << 16, long.MaxValue);
         Range("Gateway:MaxEmbeddingInputs", options.Gateway.MaxEmbeddingInputs, 1, 65_536);

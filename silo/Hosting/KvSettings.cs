@@ -22,9 +22,16 @@ internal static class KvSettings
 
     /// <summary>Memory for copies; of an executor whose blocks cannot be copied, none.</summary>
     /// <param name="memory">Bytes that the silo's replicas share.</param>
+    /// <exception cref="ModelSessionException">The settings ask for more than there is.</exception>
     public static long HostCacheBytes(GranaryOptions settings, long memory, IStepExecutor executor)
     {
         if (executor.BlockStore is not { } blocks) return 0;
+        if (settings.Kv.HostCacheBytes > memory / Math.Max(1, settings.Replicas))
+        {
+            throw new ModelSessionException(
+                $"Granary:Kv:HostCacheBytes is {settings.Kv.HostCacheBytes} for each of {Math.Max(1, settings.Replicas)} replicas; the silo may use {memory} bytes in all, weights and caches included.");
+        }
+
         var cache = (long)executor.Shape.KvBlockCount * blocks.BlockBytes;
         return settings.Kv.HostCacheBytes ?? Math.Min(MostByDefault, Math.Min(memory / Math.Max(1, settings.Replicas) / 10, MostCachesByDefault * cache));
     }

@@ -1,6 +1,6 @@
 namespace Granary.Silo.Hosting;
 
-/// <summary>Where grains keep what must outlive a silo: sessions and stored responses.</summary>
+/// <summary>Where grains keep what must outlive a silo: sessions, stored responses and journals of streams.</summary>
 public sealed class StorageOptions
 {
     /// <summary>Redis that keeps it, as StackExchange.Redis reads it.</summary>

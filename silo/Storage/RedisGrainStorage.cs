@@ -1,3 +1,4 @@
+using Granary.Grains;
 using Granary.Silo.Hosting;
 using Granary.Silo.Metrics;
 using Orleans;
@@ -32,6 +33,9 @@ internal sealed partial class RedisGrainStorage(
         return 1
         """;
 
+    /// <summary>How much longer than it says a state is kept: clocks differ, and its grain sees to its end.</summary>
+    private static readonly TimeSpan Slack = TimeSpan.FromMinutes(1);
+
     private static readonly RedisValue[] Fields = ["etag", "data"];
 
     public async Task ReadStateAsync<T>(string grainType, GrainId grainId, IGrainState<T> grainState)
@@ -57,9 +61,18 @@ internal sealed partial class RedisGrainStorage(
         }
 
         var tag = Guid.NewGuid().ToString("N");
-        RedisValue[] arguments = [grainState.ETag ?? "", tag, state, 1000L * options.EntryLifetimeSeconds];
+        RedisValue[] arguments = [grainState.ETag ?? "", tag, state, LifetimeOf(grainState.State)];
         await ChangeAsync("write", WriteScript, arguments, grainType, grainId, grainState.ETag);
         (grainState.ETag, grainState.RecordExists) = (tag, true);
+    }
+
+    /// <returns>Milliseconds; 0 for good.</returns>
+    private long LifetimeOf<T>(T state)
+    {
+        var most = 1000L * options.EntryLifetimeSeconds;
+        if (state is not IExpiringState expiring) return most;
+        var own = (long)Math.Max(1, (expiring.ExpiresAt - time.GetUtcNow() + Slack).TotalMilliseconds);
+        return most == 0 ? own : Math.Min(own, most);
     }
 
     public async Task ClearStateAsync<T>(string grainType, GrainId grainId, IGrainState<T> grainState)

@@ -21,6 +21,14 @@ public sealed partial class TidyTests
                      where Leftover().IsMatch(line.text)
                      select $"{Repository.Relative(path)}:{line.index + 1}: {line.text.Trim()}");
 
+    /// <summary>Else who completes one runs what waits for it, on its own thread and in the middle of its own work.</summary>
+    [Fact]
+    public void CompletionSources_LeaveWhatWaitsToAnotherThread() =>
+        Assert.Empty(from path in Repository.Files("*.cs")
+                     from line in File.ReadLines(path).Select((text, index) => (text, index))
+                     where CompletionSource().IsMatch(line.text)
+                     select $"{Repository.Relative(path)}:{line.index + 1}: {line.text.Trim()}");
+
     /// <summary>A README that names a type or file that is gone tells a newcomer something false.</summary>
     [Fact]
     public void Readmes_NameOnlyTypesAndFilesThatExist()
@@ -45,6 +53,9 @@ public sealed partial class TidyTests
                      let full = Path.Combine(Path.GetDirectoryName(path)!, target)
                      where !File.Exists(full) && !Directory.Exists(full)
                      select $"{Repository.Relative(path)}: {target}");
+
+    [GeneratedRegex(@"new TaskCompletionSource(<[^(]*>)?\(\)|(?<!, )TaskCompletionSource(<[^(=]*>)?\??(\[\])? \w+ = new\(\)")]
+    private static partial Regex CompletionSource();
 
     [GeneratedRegex(@"\b(TO" + @"DO|FIX" + @"ME|HA" + @"CK|NotImplemented" + @"Exception)\b")]
     private static partial Regex Leftover();

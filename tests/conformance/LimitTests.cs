@@ -101,7 +101,7 @@ public sealed class LimitTests(LimitTests.SmallSilo scripted) : IClassFixture<Li
     [Fact]
     public async Task TooManyRequests_Is429_UntilOneEnds()
     {
-        _client.Script = (_, token) => ForeverAsync(new TaskCompletionSource(), token);
+        _client.Script = (_, token) => ForeverAsync(new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), token);
         var body = Api.ChatBody("Hi", ("stream", true));
         // Headers are sent with the first token: both are in progress.
         var first = await _silo.Http.SendAsync(Api.Chat, body);

@@ -3,6 +3,8 @@ namespace Granary.Tests.Support;
 /// <summary>Time that passes only when a test says so; timers fire on the thread that advances it.</summary>
 public sealed class ManualTime : TimeProvider
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
     private readonly Lock _gate = new();
     private readonly List<ManualTimer> _timers = [];
     private readonly List<(Func<bool> Holds, TaskCompletionSource Reached)> _waiters = [];
@@ -52,6 +54,19 @@ public sealed class ManualTime : TimeProvider
         List<ManualTimer> due;
         lock (_gate) due = MoveTo(_now + by); // Several may advance it at once, and each by as much as it says.
         foreach (var timer in due) timer.Fire();
+    }
+
+    /// <summary>Lets time pass, step by step, until something has happened that others do when it is late enough.</summary>
+    /// <exception cref="TimeoutException">It does not happen, however late it is.</exception>
+    public async Task AdvanceUntilAsync(Task happened, TimeSpan step)
+    {
+        var patience = Task.Delay(Patience);
+        while (!happened.IsCompleted)
+        {
+            if (patience.IsCompleted) throw new TimeoutException($"It is {GetUtcNow() - Start} later and has not happened.");
+            Advance(step);
+            await Task.Yield();
+        }
     }
 
     /// <param name="moment">Counted from <see cref="Start"/>; not before now.</param>

@@ -10,6 +10,8 @@ public sealed class ShardCluster : IAsyncDisposable
 {
     public static readonly TimeSpan StepLimit = TimeSpan.FromMinutes(5);
 
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
     private readonly List<ILinkListener> _listeners = [];
 
     private ShardCluster()
@@ -56,7 +58,7 @@ public sealed class ShardCluster : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var runner in Runners) await runner.DisposeAsync();
+        foreach (var runner in Runners) await runner.DisposeAsync().AsTask().WaitAsync(Patience);
         foreach (var listener in _listeners) await listener.DisposeAsync();
     }
 }

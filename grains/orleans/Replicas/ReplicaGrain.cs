@@ -78,7 +78,7 @@ internal sealed partial class ReplicaGrain(EngineHost engines, ReplicaReaders re
         }
         catch (StepFailedException exception)
         {
-            throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the text was embedded: {exception.Message}");
+            throw new ReplicaFailedException($"Replica '{ReplicaId}' failed while the text was embedded: {exception.Message}", sequence.WasInFailedStep);
         }
         finally
         {

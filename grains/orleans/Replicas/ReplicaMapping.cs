@@ -36,6 +36,7 @@ internal static class ReplicaMapping
             var other => (Pooling)other,
         },
         CacheSalt = request.CacheSalt,
+        Alone = request.IsSuspect,
         Deadline = request.Deadline,
     };
 

@@ -21,10 +21,13 @@ internal sealed partial class RouterGrain
     /// <summary>No answer for so long, and a replica cannot be reached.</summary>
     private static readonly TimeSpan Silence = ReplicaWatch.Heartbeat * 2;
 
-    /// <summary>Longest that a request waits for lives which nobody has told of yet: silos tell a young activation of the model's grain within about a second.</summary>
+    /// <summary>
+    /// Longest that a request waits for lives which nobody has told of yet, or of which none is heard: silos tell a young activation of the model's grain within
+    /// about a second, and whoever fell silent all at once had one cause, as a pause of this process, which is mostly over by then.
+    /// </summary>
     private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(2);
 
-    private TaskCompletionSource _adopted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource? _heard; // Null while nobody waits.
     private bool _isRecovering;
     private readonly TaskCompletionSource _looked = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task? _looking;
@@ -75,19 +78,25 @@ internal sealed partial class RouterGrain
         return _known != before;
     }
 
-    /// <summary>Router and model's grain were lost together, and neither knows of a life yet: waits for the first.</summary>
-    /// <returns>Whether there is one.</returns>
-    private async Task<bool> RecoverAsync(CancellationToken cancellationToken)
+    /// <summary>Waits until a life comes or is heard again.</summary>
+    /// <param name="began">When the request came: it waits for <see cref="Recovery"/> in all.</param>
+    /// <returns>False once the time is over.</returns>
+    private async Task<bool> HearAsync(long began, CancellationToken cancellationToken)
     {
-        var began = time.GetTimestamp();
-        while ((_isRecovering || _known == ModelWatch.Nothing) && _lives.Count == 0 && Recovery - time.GetElapsedTime(began) is var left && left > TimeSpan.Zero)
-        {
-            await _adopted.Task.WaitAsync(left, time, cancellationToken)
-                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-            cancellationToken.ThrowIfCancellationRequested();
-        }
+        var left = Recovery - time.GetElapsedTime(began);
+        if (left <= TimeSpan.Zero) return false;
+        _heard ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await _heard.Task.WaitAsync(left, time, cancellationToken)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        cancellationToken.ThrowIfCancellationRequested();
+        return true;
+    }
 
-        return _lives.Count > 0;
+    /// <summary>A life came, or is heard again: whoever waits may try.</summary>
+    private void TellHeard()
+    {
+        _heard?.SetResult();
+        _heard = null;
     }
 
     private async Task AskModelAsync()
@@ -134,10 +143,9 @@ internal sealed partial class RouterGrain
     private void SetLives(List<WatchedLife> lives)
     {
         _lives = lives;
-        _adopted.SetResult();
-        _adopted = new(TaskCreationOptions.RunContinuationsAsynchronously);
         _table.Adopt(lives.Select(life => life.Descriptor)); // With those that are gone, their caches and bookings.
         SetExpiry();
+        TellHeard();
     }
 
     private WatchedLife Begin(ReplicaDescriptor descriptor)
@@ -162,6 +170,7 @@ internal sealed partial class RouterGrain
                 var news = await replica.WatchAsync(life.Life.Epoch, wanted, asked.Token).WaitAsync(Silence, time, asked.Token);
                 if (life.IsOver) return;
                 _table.Report(life.Life, news, askedAt);
+                TellHeard();
                 pause.Reset();
                 // A replica paces its news by itself; one that does not is not asked any faster.
                 if (ReplicaWatch.Pause - time.GetElapsedTime(askedAt) is var rest && rest > TimeSpan.Zero) await RestAsync(rest, life.Over);

@@ -16,7 +16,8 @@ namespace Granary.Grains.Routing;
 
 /// <summary>Hands out tickets for one model: what it knows and how it chooses is in its <see cref="RoutingTable"/>.</summary>
 /// <remarks>
-/// A decision waits for nobody; only where nobody can take the request is the model's grain asked for lives that came just now. What is believed is kept up by
+/// A decision waits for nobody; only where nobody can take the request is the model's grain asked for lives that came just now, and where nobody
+/// is heard it waits for a moment. What is believed is kept up by
 /// long polls, one of the model's grain and one of each life, all beside each other. All of it can be rebuilt from them, and what fails to answer is kept as it was.
 /// </remarks>
 [HomePlacement]
@@ -62,17 +63,13 @@ internal sealed partial class RouterGrain(
         var began = time.GetTimestamp();
         if (_quarantine.Find(request.Fingerprint) is { } quarantined) throw Quarantined(quarantined);
         foreach (var lost in request.Lost) Lose(lost, request.RequestId);
-        request = request with { Lost = [] };
+        request = request with { Lost = [], BookingId = request.BookingId == Guid.Empty ? Guid.NewGuid() : request.BookingId };
 
         _table.Expire();
-        if (_table.IsFull) throw new ModelNotReadyException($"Model '{Model}' has {_table.Bookings} requests on their way; that is the most.", RetryAfter);
-
-        var obstacle = _table.Route(request, Guid.NewGuid(), out var ticket).Obstacle;
+        var obstacle = Book(request, out var ticket);
         metrics.Decided(Model, time.GetElapsedTime(began));
-        if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken) && !_table.IsFull)
-            obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
-        if (ticket is null && _lives.Count == 0 && await RecoverAsync(cancellationToken) && !_table.IsFull)
-            obstacle = _table.Route(request, Guid.NewGuid(), out ticket).Obstacle;
+        if (ticket is null && obstacle != RouteObstacle.TooLong && await LookAsync(cancellationToken)) obstacle = Book(request, out ticket);
+        while (ticket is null && MayPass(obstacle) && await HearAsync(began, cancellationToken)) obstacle = Book(request, out ticket);
         return ticket ?? throw Refuse(request, obstacle);
     }
 
@@ -97,6 +94,22 @@ internal sealed partial class RouterGrain(
     }
 
     public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) => Task.FromResult(_table.Snapshot);
+
+    /// <summary>Whether what is in a request's way may be gone in a moment, without anybody's doing.</summary>
+    private bool MayPass(RouteObstacle obstacle) =>
+        obstacle == RouteObstacle.Unreachable || (_lives.Count == 0 && (_isRecovering || _known == ModelWatch.Nothing));
+
+    /// <summary>Books a request where it goes, once.</summary>
+    /// <returns>What is in its way where it gets no ticket.</returns>
+    private RouteObstacle Book(RouteRequest request, out Ticket? ticket)
+    {
+        var id = request.BookingId;
+        if (_table.HasEnded(id)) throw new RequestRefusedException($"Booking {id} has been given back already.", "booking_id"); // Nobody waits for the answer.
+        ticket = _table.Find(id, request);
+        if (ticket is not null) return RouteObstacle.None;
+        if (_table.IsFull) throw new ModelNotReadyException($"Model '{Model}' has {_table.Bookings} requests on their way; that is the most.", RetryAfter);
+        return _table.Route(request, id, out ticket).Obstacle;
+    }
 
     /// <summary>A request was lost there: nobody is sent to that life before it has answered a question that is asked from now on.</summary>
     private void Lose(ReplicaLife replica, string requestId)

@@ -5,35 +5,33 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans;
 using Orleans.Runtime;
+using Orleans.Storage;
 
 namespace Granary.Grains.Streams;
 
 /// <summary>Keeps one stream's journal in memory, and where it is asked to in the default storage, for a while after its last write.</summary>
 /// <remarks>
-/// Ids are asked for by anybody: an activation that has nothing to keep goes at once. Not where a gateway wrote to it, which then tells it everything.
-/// What reaches an activation that is going is forwarded from there, and placed away from that silo instead of from the gateway's.
+/// Ids are asked for by anybody: an activation that has nothing to keep goes at once. What is in memory is the truth while the activation lives: a writing
+/// that fails is logged, and the next one writes all.
 /// </remarks>
 [AwayPlacement]
 internal sealed partial class StreamGrain(
-    [PersistentState("stream")] IPersistentState<StreamState> stored, StreamMemory memory, IGrainFactory grains,
-    IClusterMembershipService membership, ILocalSiloDetails silo, IOptions<StreamJournalOptions> options, TimeProvider time, ILogger<StreamGrain> logger) : Grain, IStreamGrain
+    [PersistentState("stream-head")] IPersistentState<StreamHeadState> head, [PersistentState("stream")] IPersistentState<StreamState> stored,
+    StreamMemory memory, IGrainFactory grains, IOptions<StreamJournalOptions> options, TimeProvider time, ILogger<StreamGrain> logger) : Grain, IStreamGrain
 {
-    /// <summary>How long an activation without anything to keep waits for it.</summary>
-    private static readonly TimeSpan EmptyLifetime = TimeSpan.FromSeconds(10);
-
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(1);
 
     private readonly StreamJournalOptions _options = options.Value;
     private IGrainTimer? _end;
+    private bool _isHeadStored;
 
     private string Id => this.GetPrimaryKeyString();
 
-    private bool HasElsewhere => membership.CurrentSnapshot.Members.Values.Any(member => member.Status == SiloStatus.Active && !member.SiloAddress.Equals(silo.SiloAddress));
-
-    private bool IsKept => stored.State.Head is not null && stored.State.ExpiresAt > time.GetUtcNow();
+    private bool IsKept => head.State.Head is not null && stored.State.ExpiresAt > time.GetUtcNow();
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
+        _isHeadStored = head.RecordExists;
         if (IsKept) Hold();
         return Task.CompletedTask;
     }
@@ -52,25 +50,19 @@ internal sealed partial class StreamGrain(
         var begins = !IsKept || batch.Takeover > state.Takeover;
         if (begins && batch.Head is null)
         {
-            if (!IsKept) EndAfter(EmptyLifetime);
+            if (!IsKept) DeactivateOnIdle();
             return StreamAppend.Unknown;
         }
 
-        if (!IsKept && batch.Gateway == silo.Name && HasElsewhere)
-        {
-            DeactivateOnIdle();
-            return StreamAppend.Misplaced;
-        }
-
-        if (begins) state.Begin(batch.Head!, batch.Takeover);
+        if (begins) Begin(batch.Head!, batch.Takeover);
         if (!state.Continues(batch.Choices)) return StreamAppend.Unknown;
         if (state.Bytes + batch.Choices.Sum(part => part.Bytes) > _options.MaxBytes) return StreamAppend.Full;
         foreach (var part in batch.Choices) state.Append(part);
-        await WriteAsync(cancellationToken);
+        await KeepAsync(cancellationToken);
         return StreamAppend.Kept;
     }
 
-    public async Task<StreamJournal?> TakeOverAsync(byte[] owner, string gateway, CancellationToken cancellationToken = default)
+    public async Task<StreamJournal?> TakeOverAsync(byte[] owner, CancellationToken cancellationToken = default)
     {
         if (!IsKept)
         {
@@ -78,12 +70,10 @@ internal sealed partial class StreamGrain(
             return null;
         }
 
-        if (!CryptographicOperations.FixedTimeEquals(owner, stored.State.Head!.Owner)) return null;
+        if (!CryptographicOperations.FixedTimeEquals(owner, head.State.Head!.Owner)) return null;
         stored.State.Takeover++;
-        var journal = stored.State.ToJournal(isWithGateway: gateway == silo.Name && HasElsewhere);
-        stored.State.HasOther |= journal.IsWithGateway;
-        await WriteAsync(cancellationToken);
-        return journal;
+        await KeepAsync(cancellationToken);
+        return stored.State.ToJournal(head.State.Head);
     }
 
     public async Task ForgetAsync(CancellationToken cancellationToken = default)
@@ -91,32 +81,52 @@ internal sealed partial class StreamGrain(
         DeactivateOnIdle();
         memory.Remove(Id);
         if (stored.RecordExists) await stored.ClearStateAsync(cancellationToken);
-        stored.State = new StreamState();
+        if (head.RecordExists) await head.ClearStateAsync(cancellationToken);
+        (stored.State, head.State) = (new StreamState(), new StreamHeadState());
     }
 
-    private async Task WriteAsync(CancellationToken cancellationToken)
+    private void Begin(StreamHead begun, int takeover)
+    {
+        _isHeadStored = false;
+        var now = time.GetUtcNow();
+        head.State = new() { Head = begun, ExpiresAt = (begun.Deadline > now ? begun.Deadline : now) + _options.Retention };
+        stored.State.Begin(begun, takeover);
+    }
+
+    /// <summary>Keeps what has changed, for a while from now on.</summary>
+    private async Task KeepAsync(CancellationToken cancellationToken)
     {
         stored.State.ExpiresAt = time.GetUtcNow() + _options.Retention;
         Hold();
-        if (_options.IsStored) await stored.WriteStateAsync(cancellationToken);
+        if (!_options.IsStored) return;
+        try
+        {
+            if (!_isHeadStored) await head.WriteStateAsync(cancellationToken);
+            _isHeadStored = true;
+            await stored.WriteStateAsync(cancellationToken);
+        }
+        catch (InconsistentStateException)
+        {
+            DeactivateOnIdle(); // What is written is another activation's, or of a writing that was thought to have failed: the next begins with it.
+            throw;
+        }
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            LogNotStored(Id, exception);
+        }
     }
 
     /// <summary>Counts what is kept, and sees to its end.</summary>
     private void Hold()
     {
         var remaining = stored.State.ExpiresAt - time.GetUtcNow();
-        EndAfter(remaining);
-        DelayDeactivation(remaining + Slack); // Not before the timer.
-        // Nobody waits for them: two journals that drop each other would wait forever.
-        foreach (var other in memory.Add(Id, stored.State.Bytes)) _ = DropAsync(other);
-    }
-
-    private void EndAfter(TimeSpan remaining)
-    {
         if (_end is null)
             _end = this.RegisterGrainTimer(static (grain, token) => grain.ForgetAsync(token), this, new GrainTimerCreationOptions { DueTime = remaining, Period = Timeout.InfiniteTimeSpan });
         else
             _end.Change(remaining, Timeout.InfiniteTimeSpan);
+        DelayDeactivation(remaining + Slack); // Not before the timer.
+        // Nobody waits for them: two journals that drop each other would wait forever.
+        foreach (var other in memory.Add(Id, stored.State.Bytes)) _ = DropAsync(other);
     }
 
     private async Task DropAsync(string id)
@@ -130,6 +140,9 @@ internal sealed partial class StreamGrain(
             LogNotDropped(id, exception);
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Stream {Id} could not be stored: it is lost with this silo unless it is by the next batch.")]
+    private partial void LogNotStored(string id, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Stream {Id} could not be dropped to make room; it stays until it expires.")]
     private partial void LogNotDropped(string id, Exception exception);

@@ -20,7 +20,7 @@ public sealed class StreamJournalOptions
     [Range(1 << 16, long.MaxValue)]
     public long MemoryBytes { get; set; } = 64 << 20;
 
-    /// <summary>Each batch is written to the default storage as well, so that a stream outlives the silo of its journal.</summary>
+    /// <summary>Each batch is written to the default storage as well, so that a stream outlives the silo of its journal together with its gateway.</summary>
     /// <value>Default false: a storage in memory is lost with its silo as the journal is.</value>
     public bool IsStored { get; set; }
 }

@@ -4,32 +4,38 @@ using Orleans;
 
 namespace Granary.Grains.Streams;
 
-/// <summary>What is kept of one stream, and written where it is stored.</summary>
-[GenerateSerializer, Alias("granary.stream-state")]
-internal sealed class StreamState
+/// <summary>What a stream began with. Written once: its request may be long.</summary>
+[GenerateSerializer, Alias("granary.stream-head-state")]
+internal sealed class StreamHeadState : IExpiringState
 {
     /// <summary>Null before the first batch and after the end.</summary>
     [Id(0)]
     public StreamHead? Head { get; set; }
 
-    /// <summary>The gateway that has the stream.</summary>
+    /// <summary>When the stream cannot be gone on with any more, however long it takes.</summary>
     [Id(1)]
+    public DateTimeOffset ExpiresAt { get; set; }
+}
+
+/// <summary>What is kept of one stream's tokens, and written where it is stored.</summary>
+[GenerateSerializer, Alias("granary.stream-state")]
+internal sealed class StreamState : IExpiringState
+{
+    /// <summary>The gateway that has the stream.</summary>
+    [Id(0)]
     public int Takeover { get; set; }
 
-    [Id(2)]
+    [Id(1)]
     public DateTimeOffset ExpiresAt { get; set; }
 
-    [Id(3)]
+    [Id(2)]
     public Dictionary<int, StreamChoice> Choices { get; set; } = [];
 
-    [Id(4)]
+    /// <summary>With those of the head.</summary>
+    [Id(3)]
     public long Bytes { get; set; }
 
-    /// <summary>A gateway on this journal's silo was given the stream, and writes to the other one.</summary>
-    [Id(5)]
-    public bool HasOther { get; set; }
-
-    public void Begin(StreamHead head, int takeover) => (Head, Takeover, Choices, Bytes) = (head, takeover, [], head.Body.Length);
+    public void Begin(StreamHead head, int takeover) => (Takeover, Choices, Bytes) = (takeover, [], head.Body.Length);
 
     /// <summary>Whether each part goes on from what is kept.</summary>
     public bool Continues(StreamTokens[] parts) => Array.TrueForAll(parts, part => part.From <= (Choices.GetValueOrDefault(part.Choice)?.TokenIds.Count ?? 0));
@@ -40,7 +46,7 @@ internal sealed class StreamState
         Bytes += choice.Append(part);
     }
 
-    public StreamJournal ToJournal(bool isWithGateway) => new(Takeover, Head!, [.. Choices.OrderBy(choice => choice.Key).Select(choice => choice.Value.ToTokens(choice.Key))], isWithGateway, HasOther);
+    public StreamJournal ToJournal(StreamHead head) => new(Takeover, head, [.. Choices.OrderBy(choice => choice.Key).Select(choice => choice.Value.ToTokens(choice.Key))]);
 }
 
 /// <summary>One choice's tokens.</summary>

@@ -1,3 +1,4 @@
+using Granary.Engine;
 using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Replicas;
@@ -30,14 +31,21 @@ internal sealed class LocalWorker(
         return WorkerBudget.Measure(
             options.Value,
             whole.Sum(replica => replica.Spec.IntraOpThreads) + parts.Sum(shard => shard.Spec.Replica.IntraOpThreads) + hung.Sum(left => left.Spec.IntraOpThreads),
-            whole.Sum(replica => replica.Loaded.DeviceBytes) + parts.Sum(shard => shard.Status.MemoryBytes) + hung.Sum(left => left.Loaded.DeviceBytes));
+            whole.Sum(replica => replica.Loaded.DeviceBytes) + parts.Sum(shard => shard.Status.MemoryBytes) + hung.Sum(left => left.Loaded.DeviceBytes),
+            whole.Sum(replica => UntouchedOf(replica.Engine.Load)) + hung.Sum(left => UntouchedOf(left.Loaded.Engine.Load)));
     }
+
+    private static long UntouchedOf(EngineLoad load) => load.KvHostBytes - load.KvHostBytesTouched;
 
     /// <exception cref="ModelLoadException">There is no room for the replica.</exception>
     public void Require(ReplicaSpec spec)
     {
         if (spec.Layout is null) Measure(exceptReplica: spec.ReplicaId).Require($"Replica '{spec.ReplicaId}'", spec.IntraOpThreads, spec.KvBlocks, Key);
     }
+
+    /// <summary>After a replica was loaded: its copies may come to take what the process does not use yet.</summary>
+    /// <exception cref="ModelLoadException">There is no room for all that it may take.</exception>
+    public void RequireKept(ReplicaSpec spec) => Measure().RequireKept($"Replica '{spec.ReplicaId}'", Key);
 
     /// <exception cref="ModelLoadException">There is no room for the shard, or the device hangs.</exception>
     public void Require(ShardSpec spec)

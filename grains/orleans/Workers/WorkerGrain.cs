@@ -26,8 +26,13 @@ internal sealed partial class WorkerGrain(EngineHost engines, LocalWorker worker
         RequireHome();
         if (!spec.ReplicaId.StartsWith($"{Key}/", StringComparison.Ordinal))
             throw new ModelLoadException($"Replica '{spec.ReplicaId}' does not belong to worker '{Key}'.");
-        if (engines.Find(spec.ReplicaId) is null) worker.Require(spec);
-        var replica = await engines.LoadAsync(spec, cancellationToken);
+        var replica = engines.Find(spec.ReplicaId);
+        if (replica is null)
+        {
+            worker.Require(spec);
+            replica = await LoadNewAsync(spec, cancellationToken);
+        }
+
         if (_watched.Add(replica))
         {
             _ = ReportDrainAsync(replica);
@@ -55,6 +60,21 @@ internal sealed partial class WorkerGrain(EngineHost engines, LocalWorker worker
         RequireHome();
         var budget = worker.Measure();
         return Task.FromResult(new WorkerStatus(worker.Device, budget.Cores, budget.MemoryBytes, [.. engines.Replicas.Select(replica => replica.Descriptor)]));
+    }
+
+    private async Task<HostedReplica> LoadNewAsync(ReplicaSpec spec, CancellationToken cancellationToken)
+    {
+        var replica = await engines.LoadAsync(spec, cancellationToken);
+        try
+        {
+            worker.RequireKept(spec);
+            return replica;
+        }
+        catch (ModelLoadException)
+        {
+            await engines.UnloadAsync(spec.ReplicaId, CancellationToken.None);
+            throw;
+        }
     }
 
     /// <remarks>Asked on each call and not on activation: so the caller gets the typed error.</remarks>

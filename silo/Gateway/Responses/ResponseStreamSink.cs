@@ -39,13 +39,13 @@ internal sealed class ResponseStreamSink : IChoiceSink, IDisposable
     /// <summary>What has been generated so far.</summary>
     public ChoiceText Answer => _answer;
 
-    public ValueTask BeginAsync(int choice, CancellationToken cancellationToken)
+    public async ValueTask BeginAsync(int choice, CancellationToken cancellationToken)
     {
+        if (_ids is not null) await _ids.WhenReadyAsync(cancellationToken);
         WriteResponse("response.created", ResponseState.InProgress);
         WriteResponse("response.in_progress", ResponseState.InProgress);
         WriteItem("response.output_item.added", null, "in_progress");
         WritePart("response.content_part.added");
-        return ValueTask.CompletedTask;
     }
 
     public ValueTask WriteAsync(ChoiceDelta delta, CancellationToken cancellationToken)

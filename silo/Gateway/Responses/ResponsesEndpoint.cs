@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Granary.GrainInterfaces.Errors;
 using Granary.GrainInterfaces.Sessions;
+using Granary.GrainInterfaces.Streams;
 using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Gateway.Streams;
 using Granary.Silo.Metrics;
@@ -31,12 +32,12 @@ internal sealed partial class ResponsesEndpoint(
 
     /// <summary>Sends what a client lacks of a stream that it has a part of.</summary>
     /// <param name="request">The request that the stream began with.</param>
-    public async Task GoOnAsync(HttpContext context, TakenJournal taken, LastEvent from, JsonElement request)
+    public async Task GoOnAsync(HttpContext context, StreamJournal journal, LastEvent from, JsonElement request)
     {
         using var place = limit.Enter();
         var plan = await reader.ReadAsync(request, time.GetTimestamp(), context.RequestAborted);
-        var (stream, generation) = journals.GoOn(taken, from, plan.Generation with { RequestId = context.TraceIdentifier });
-        await RunAsync(context, plan with { Generation = generation, MessageId = taken.Journal.Head.MessageId! }, stream);
+        var (stream, generation) = journals.GoOn(journal, from, plan.Generation with { RequestId = context.TraceIdentifier });
+        await RunAsync(context, plan with { Generation = generation, MessageId = journal.Head.MessageId! }, stream);
     }
 
     private async Task RunAsync(HttpContext context, ResponsePlan plan, ResumableStream? stream)

@@ -9,24 +9,29 @@ internal sealed class EventIds
 {
     private readonly byte[] _head;
     private readonly StreamPosition[] _positions;
+    private readonly StreamRecorder _journal;
     private readonly bool _areWritten;
     private StreamStage _stage;
 
     /// <param name="from">What the client has.</param>
     /// <param name="choices">How many the stream has.</param>
+    /// <param name="journal">Of the stream: a name that a client has seen leads somewhere.</param>
     /// <param name="areWritten">False for a client that would not know what to do with them.</param>
     /// <exception cref="ApiException">The client speaks of other choices than the stream has.</exception>
-    public EventIds(LastEvent from, int choices, bool areWritten = true)
+    public EventIds(LastEvent from, int choices, StreamRecorder journal, bool areWritten = true)
     {
         if (from.Positions is { } given && given.Length != choices)
             throw ApiException.Invalid(LastEvent.Header, $"{LastEvent.Header} has {given.Length} positions; the stream has {choices} choices.");
         _head = Encoding.ASCII.GetBytes($"id: {from.Stream}/");
         _positions = from.Positions is null ? new StreamPosition[choices] : [.. from.Positions];
         _stage = from.Stage;
-        _areWritten = areWritten;
+        (_journal, _areWritten) = (journal, areWritten);
     }
 
     public StreamPosition this[int choice] => _positions[choice];
+
+    /// <summary>Waits, before the first event, until events can have names; not for long.</summary>
+    public ValueTask WhenReadyAsync(CancellationToken cancellationToken) => _journal.WhenBegunAsync(cancellationToken);
 
     /// <summary>Goes on behind the next frame of a choice.</summary>
     /// <returns>False where the client has it.</returns>
@@ -56,7 +61,7 @@ internal sealed class EventIds
     /// <summary>Writes the line of the event that was advanced to.</summary>
     public void Write(IBufferWriter<byte> output)
     {
-        if (!_areWritten) return;
+        if (!_areWritten || !_journal.HasBegun) return;
         var line = output.GetSpan(_head.Length + (_positions.Length * (StreamPosition.MaxBytes + 1)) + 4);
         _head.CopyTo(line);
         var length = _head.Length;

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Granary.GrainInterfaces.Streams;
+using Granary.Silo.Gateway.Sessions;
 using Granary.Silo.Hosting;
 using Microsoft.Extensions.Options;
 using Orleans;
@@ -9,7 +10,7 @@ using Orleans.Runtime;
 namespace Granary.Silo.Gateway.Streams;
 
 /// <summary>Begins the journals of streams, and finds those of streams that others began.</summary>
-internal sealed class StreamJournals(IGrainFactory grains, SiloIdentity silo, ApiKeys keys, IOptions<GranaryOptions> options, TimeProvider time, ILogger<StreamJournals> logger)
+internal sealed class StreamJournals(IGrainFactory grains, ApiKeys keys, IOptions<GranaryOptions> options, TimeProvider time, ILogger<StreamJournals> logger)
 {
     private static readonly TimeSpan RetryAfterSilence = TimeSpan.FromSeconds(1);
 
@@ -24,9 +25,10 @@ internal sealed class StreamJournals(IGrainFactory grains, SiloIdentity silo, Ap
         return body.Length <= _options.MaxBytes / 2 ? body.ToArray() : null;
     }
 
-    /// <summary>Begins the journal of a new stream; the stream does not wait for it.</summary>
+    /// <summary>Begins the journal of a new stream, beside what the stream does; its first event waits for it (<see cref="EventIds.WhenReadyAsync"/>).</summary>
     /// <param name="body">As <see cref="BodyOf"/>; null for a stream that cannot be gone on with.</param>
     /// <param name="messageId">As <see cref="StreamHead.MessageId"/>.</param>
+    /// <exception cref="ApiException">The header that names the session is no id, or another than the body's.</exception>
     public ResumableStream? Begin(HttpContext context, GenerationPlan plan, byte[]? body, string? messageId = null)
     {
         if (body is null) return null;
@@ -40,69 +42,55 @@ internal sealed class StreamJournals(IGrainFactory grains, SiloIdentity silo, Ap
             Seed = plan.Sampling[0].Seed,
             Fingerprint = plan.Model.Card.Fingerprint,
             MessageId = messageId,
+            SessionId = SessionField.Choose(plan.SessionId, context),
         };
         var choices = Enumerable.Range(0, plan.ChoiceCount).Select(_ => new RecordedChoice()).ToArray();
-        return new(head, 1, choices, Record(plan.Id, head, 1, isKept: false, choices), new EventIds(new(plan.Id, null, StreamStage.Choices), plan.ChoiceCount, TakesIds(context.Request)));
+        var recorder = Record(plan.Id, head, 1, isKept: false, choices);
+        recorder.Start();
+        return new(head, 1, choices, recorder, new EventIds(new(plan.Id, null, StreamStage.Choices), plan.ChoiceCount, recorder, TakesIds(context.Request)));
     }
 
     /// <summary>Takes a stream over from whichever gateway has it.</summary>
     /// <exception cref="ApiException">There is none of this id, or it is somebody else's; or the cluster does not answer.</exception>
-    public async Task<TakenJournal> TakeOverAsync(HttpContext context, string id, CancellationToken cancellationToken)
+    public async Task<StreamJournal> TakeOverAsync(HttpContext context, string id, CancellationToken cancellationToken)
     {
         if (!_options.Resumable || !LastEvent.IsStream(id)) throw ApiException.StreamNotFound(id);
-        var (owner, other) = (keys.OwnerOf(context.Request.Headers.Authorization, id), StreamJournal.OtherKey(id));
         try
         {
-            var first = await TakeAsync(id, other);
-            var second = first is null or { Journal.HasOther: true } ? await TakeAsync(other, id) : null;
-            // The one that is ahead: the gateway before wrote to it.
-            return new[] { first, second }.OfType<TakenJournal>().OrderByDescending(taken => taken.Journal.Takeover).ThenByDescending(taken => taken.Journal.Tokens).FirstOrDefault()
+            return await grains.GetGrain<IStreamGrain>(id).TakeOverAsync(keys.OwnerOf(context.Request.Headers.Authorization, id), cancellationToken)
                 ?? throw ApiException.StreamNotFound(id);
         }
         catch (Exception exception) when (exception is OrleansException or TimeoutException)
         {
             throw ApiException.StorageUnavailable("Journals of streams cannot be reached now.", RetryAfterSilence);
         }
-
-        async Task<TakenJournal?> TakeAsync(string key, string second) =>
-            await grains.GetGrain<IStreamGrain>(key).TakeOverAsync(owner, silo.Name, cancellationToken) is { } journal
-                ? new(journal, journal.IsWithGateway ? second : key) : null;
     }
 
     /// <summary>Goes on with a stream that was taken over.</summary>
     /// <param name="plan">Read from the journal's body.</param>
     /// <returns>The stream, and its plan with what was drawn at its beginning.</returns>
     /// <exception cref="ApiException">The client claims what cannot be, or the model is another one by now.</exception>
-    public (ResumableStream Stream, GenerationPlan Plan) GoOn(TakenJournal taken, LastEvent from, GenerationPlan plan)
+    public (ResumableStream Stream, GenerationPlan Plan) GoOn(StreamJournal journal, LastEvent from, GenerationPlan plan)
     {
-        var journal = taken.Journal;
         var head = journal.Head;
         if (head.Fingerprint != plan.Model.Card.Fingerprint) throw ApiException.StreamNotFound(from.Stream);
-        var ids = new EventIds(from, plan.ChoiceCount);
         var choices = Enumerable.Range(0, plan.ChoiceCount)
             .Select(i => Array.Find(journal.Choices, choice => choice.Choice == i) is { } tokens ? new RecordedChoice(tokens) : new RecordedChoice()).ToArray();
-        if (journal.IsWithGateway) Array.ForEach(choices, static choice => choice.KeepNothing());
         var restored = plan with
         {
             Id = from.Stream,
+            SessionId = head.SessionId,
             Created = head.Created,
             Deadline = head.Deadline,
             Sampling = [.. plan.Sampling.Select(sampling => sampling with { Seed = head.Seed })],
         };
-        return (new(head, journal.Takeover, choices, Record(taken.Next, head, journal.Takeover, isKept: !journal.IsWithGateway, choices), ids), restored);
+        var recorder = Record(from.Stream, head, journal.Takeover, isKept: true, choices);
+        return (new(head, journal.Takeover, choices, recorder, new EventIds(from, plan.ChoiceCount, recorder)), restored);
     }
 
     /// <summary>Clients that name the stream's type read it by its own rules. Some programs that do not take a frame for JSON as a whole, and would trip over an id.</summary>
     private static bool TakesIds(HttpRequest request) => request.Headers.Accept.ToString().Contains("text/event-stream", StringComparison.OrdinalIgnoreCase);
 
-    private StreamRecorder Record(string key, StreamHead head, int takeover, bool isKept, RecordedChoice[] choices)
-    {
-        var recorder = new StreamRecorder(grains.GetGrain<IStreamGrain>(key), head, takeover, isKept, silo.Name, choices, _options.MaxBytes, time, logger);
-        recorder.Start();
-        return recorder;
-    }
+    private StreamRecorder Record(string id, StreamHead head, int takeover, bool isKept, RecordedChoice[] choices) =>
+        new(grains.GetGrain<IStreamGrain>(id), head, takeover, isKept, choices, _options.MaxBytes, TimeSpan.FromMilliseconds(_options.BeginMilliseconds), time, logger);
 }
-
-/// <summary>A stream's journal, now this gateway's.</summary>
-/// <param name="Next">The key of the journal that is written from now on.</param>
-internal sealed record TakenJournal(StreamJournal Journal, string Next);

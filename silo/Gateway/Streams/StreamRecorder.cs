@@ -4,29 +4,27 @@ using Orleans;
 
 namespace Granary.Silo.Gateway.Streams;
 
-/// <summary>Tells a stream's journal what was read, in batches beside the stream: nothing waits for it, and a journal that fails costs nothing but itself.</summary>
-/// <remarks>Where no token comes, as while a stream waits for a replica, it asks after the journal all the same: one that was lost with its silo is made again before this silo may be lost.</remarks>
+/// <summary>Tells a stream's journal what was read, in batches beside the stream: only its first event waits, for the beginning, and a journal that fails costs nothing but itself.</summary>
 /// <param name="takeover">Which gateway of the stream this is.</param>
 /// <param name="isKept">Whether the journal has the head.</param>
-/// <param name="gateway">Name of this silo.</param>
+/// <param name="beginLimit">Longest that the stream's first event waits for the journal, counted from now.</param>
 internal sealed partial class StreamRecorder(
-    IStreamGrain grain, StreamHead head, int takeover, bool isKept, string gateway, RecordedChoice[] choices, int maxBytes, TimeProvider time, ILogger logger) : IDisposable
+    IStreamGrain grain, StreamHead head, int takeover, bool isKept, RecordedChoice[] choices, int maxBytes, TimeSpan beginLimit, TimeProvider time, ILogger logger) : IDisposable
 {
     /// <summary>Tokens of all choices that make a batch.</summary>
     public const int BatchTokens = 64;
 
-    /// <summary>Age at which fewer tokens are a batch as well, or none. What comes later is generated again by whoever goes on.</summary>
+    /// <summary>Age at which fewer tokens are a batch as well. What comes later is generated again by whoever goes on.</summary>
     public static readonly TimeSpan BatchPeriod = TimeSpan.FromSeconds(1);
 
     /// <summary>Further attempts once the stream has ended, when no token makes one.</summary>
     private const int LateAttempts = 2;
 
-    /// <summary>How often the journal may be found on this silo; then it stays there.</summary>
-    private const int MostMisplacements = 3;
-
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _takenOver = new();
-    private ITimer? _watch;
+    private readonly TaskCompletionSource _answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly long _began = time.GetTimestamp();
+    private volatile bool _hasBegun = isKept;
     private long _bytes = head.Body.Length;
     private long _sent;
     private bool _isKept = isKept;
@@ -36,23 +34,29 @@ internal sealed partial class StreamRecorder(
     private bool _isOver; // Nothing more is to be told.
     private bool _hasEnded;
     private int _lateFailures;
-    private int _misplacements;
 
     /// <summary>Cancelled when another gateway has the stream.</summary>
     public CancellationToken TakenOver => _takenOver.Token;
 
-    /// <summary>Makes the journal where there is none, and from now on sees to it that there is one, beside what the stream does.</summary>
+    /// <summary>The stream can be gone on with: before that, its events are not worth a name.</summary>
+    public bool HasBegun => _hasBegun;
+
+    /// <summary>Waits until the journal has begun, or has failed to, for a bounded time.</summary>
+    public async ValueTask WhenBegunAsync(CancellationToken cancellationToken)
+    {
+        if (_hasBegun || _answered.Task.IsCompleted) return;
+        var left = beginLimit - time.GetElapsedTime(_began);
+        if (left <= TimeSpan.Zero) return;
+        await _answered.Task.WaitAsync(left, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+    }
+
+    /// <summary>Makes the journal, beside what the stream does.</summary>
     public void Start()
     {
-        StreamBatch? batch;
-        lock (_gate)
-        {
-            _watch = time.CreateTimer(static recorder => ((StreamRecorder)recorder!).Watch(), this, BatchPeriod, BatchPeriod);
-            _sent = time.GetTimestamp();
-            batch = _isKept ? null : TakeBatch();
-        }
-
-        if (batch is not null) _ = SendAsync(batch);
+        StreamBatch batch;
+        lock (_gate) batch = TakeBatch();
+        _ = SendAsync(batch);
     }
 
     public void Add(int choice, in TokenChunk chunk)
@@ -82,19 +86,7 @@ internal sealed partial class StreamRecorder(
         lock (_gate)
         {
             _hasEnded = true;
-            _watch?.Dispose();
             if (!_isSending && !_isOver && (Pending > 0 || !_isKept)) batch = TakeBatch();
-        }
-
-        if (batch is not null) _ = SendAsync(batch);
-    }
-
-    private void Watch()
-    {
-        StreamBatch? batch = null;
-        lock (_gate)
-        {
-            if (!_isSending && !_isOver && !_hasEnded && time.GetElapsedTime(_sent) >= BatchPeriod) batch = TakeBatch();
         }
 
         if (batch is not null) _ = SendAsync(batch);
@@ -114,7 +106,7 @@ internal sealed partial class StreamRecorder(
     {
         (_isSending, _sent) = (true, time.GetTimestamp());
         var parts = Enumerable.Range(0, choices.Length).Where(choice => choices[choice].Pending > 0).Select(choice => choices[choice].ToTokens(choice));
-        return new(takeover, _isKept ? null : head, [.. parts]) { Gateway = _isKept || _misplacements == MostMisplacements ? null : gateway };
+        return new(takeover, _isKept ? null : head, [.. parts]);
     }
 
     private async Task SendAsync(StreamBatch first)
@@ -132,6 +124,8 @@ internal sealed partial class StreamRecorder(
                 LogNotKept(exception, grain.GetPrimaryKeyString());
             }
 
+            _hasBegun |= answer == StreamAppend.Kept;
+            _answered.TrySetResult();
             if (answer == StreamAppend.TakenOver) await _takenOver.CancelAsync();
             lock (_gate) batch = TakeNext(batch, answer);
         }
@@ -142,8 +136,7 @@ internal sealed partial class StreamRecorder(
     private StreamBatch? TakeNext(StreamBatch batch, StreamAppend? answer)
     {
         _isSending = false;
-        if (answer == StreamAppend.Misplaced) _misplacements++;
-        _hasFailed = answer is null or StreamAppend.Misplaced || (answer == StreamAppend.Unknown && batch.Head is not null);
+        _hasFailed = answer is null || (answer == StreamAppend.Unknown && batch.Head is not null);
         _isOver |= answer is StreamAppend.TakenOver or StreamAppend.Full;
         if (_isOver) return null;
         if (answer == StreamAppend.Kept)

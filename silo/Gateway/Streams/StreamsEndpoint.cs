@@ -23,12 +23,11 @@ internal sealed class StreamsEndpoint(StreamJournals journals, GenerationEndpoin
 
     private async Task GoOnAsync(HttpContext context, LastEvent from, bool anyEndpoint)
     {
-        var taken = await journals.TakeOverAsync(context, from.Stream, context.RequestAborted);
-        var head = taken.Journal.Head;
-        if (!anyEndpoint && context.Request.Path != head.Endpoint) throw ApiException.StreamNotFound(from.Stream);
-        using var body = JsonDocument.Parse(head.Body);
-        await (head.MessageId is null
-            ? generation.GoOnAsync(context, taken, from, body.RootElement)
-            : responses.GoOnAsync(context, taken, from, body.RootElement));
+        var journal = await journals.TakeOverAsync(context, from.Stream, context.RequestAborted);
+        if (!anyEndpoint && context.Request.Path != journal.Head.Endpoint) throw ApiException.StreamNotFound(from.Stream);
+        using var body = JsonDocument.Parse(journal.Head.Body);
+        await (journal.Head.MessageId is null
+            ? generation.GoOnAsync(context, journal, from, body.RootElement)
+            : responses.GoOnAsync(context, journal, from, body.RootElement));
     }
 }

@@ -219,6 +219,5 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
             o.CancelRequestOnTimeout = true;
         });
         SetSeed(silo.Services, _options.Seed);
-        _options.Configure(specific.SiloName, silo.Services);
     }
 }

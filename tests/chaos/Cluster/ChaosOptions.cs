@@ -2,7 +2,6 @@ using Granary.Engine;
 using Granary.Engine.Execution;
 using Granary.Engine.Simulation;
 using Granary.Tests.Support;
-using Microsoft.Extensions.DependencyInjection;
 
 namespace Granary.Tests.Chaos;
 
@@ -30,9 +29,6 @@ internal sealed record ChaosOptions
     public bool SpeaksText { get; init; }
 
     public EngineOptions Engine { get; init; } = new();
-
-    /// <summary>What else a silo, by its name, is told.</summary>
-    public Action<string, IServiceCollection> Configure { get; init; } = (_, _) => { };
 
     public int Seed { get; init; }
 }

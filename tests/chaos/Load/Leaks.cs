@@ -10,14 +10,13 @@ internal static class Leaks
     /// <summary>Longer than a silent reader's lease, after which its sequences go.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    /// <param name="withBookings">False where messages of routers were lost: a booking that nobody could give back ends by its lease.</param>
-    public static async Task RequireNoneAsync(ChaosCluster cluster, TimeSpan? patience = null, bool withBookings = true)
+    public static async Task RequireNoneAsync(ChaosCluster cluster, TimeSpan? patience = null)
     {
         await cluster.UntilAsync(
-            () => FindAsync(cluster, withBookings), left => left.Length == 0, patience ?? Patience, "Nothing is left");
+            () => FindAsync(cluster), left => left.Length == 0, patience ?? Patience, "Nothing is left");
     }
 
-    private static async Task<string> FindAsync(ChaosCluster cluster, bool withBookings)
+    private static async Task<string> FindAsync(ChaosCluster cluster)
     {
         var left = new List<string>();
         foreach (var silo in cluster.Silos.Where(silo => !silo.IsGone))
@@ -30,7 +29,7 @@ internal static class Leaks
             }
         }
 
-        foreach (var key in withBookings ? cluster.RouterKeys : [])
+        foreach (var key in cluster.RouterKeys)
         {
             var snapshot = await cluster.Grains.GetGrain<IRouterGrain>(key).GetSnapshotAsync();
             left.AddRange(snapshot.Replicas.Where(replica => replica.BookedRequests > 0).Select(replica => $"router {key} has {replica.BookedRequests} bookings on {replica.Replica.ReplicaId}"));

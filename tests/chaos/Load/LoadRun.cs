@@ -51,16 +51,12 @@ internal sealed class LoadRun
     }
 
     /// <summary>Waits for all answers, requires them to be exact, and that a healed cluster has nothing left of them.</summary>
-    /// <param name="withBookings">As <see cref="Leaks"/> has it.</param>
-    public async Task FinishAsync(bool withBookings = true)
+    public async Task FinishAsync()
     {
         await Completed;
         RequireExact();
         await _cluster.HealAsync();
-        await Leaks.RequireNoneAsync(_cluster, withBookings: withBookings);
-        if (withBookings) return;
-        _cluster.LoseRouters(); // And with them what nobody could give back.
-        await _cluster.DeployedAsync();
+        await Leaks.RequireNoneAsync(_cluster);
     }
 
     /// <summary>Fails where an answer is not to the bit what an engine alone gives.</summary>

@@ -36,7 +36,7 @@ public sealed class LossTests
         cluster.Freeze(2);
         await cluster.DelayAsync(TimeSpan.FromSeconds(3));
         cluster.Thaw(2);
-        await run.FinishAsync(withBookings: false);
+        await run.FinishAsync();
         Assert.True(continuations.Losses > 0, "Nobody was reading from the frozen silo: the scenario shows nothing.");
     });
 
@@ -49,7 +49,7 @@ public sealed class LossTests
         cluster.Freeze(1);
         await cluster.DelayAsync(TimeSpan.FromSeconds(8));
         cluster.Thaw(1);
-        await run.FinishAsync(withBookings: false);
+        await run.FinishAsync();
     });
 
     /// <summary>9: the silo of the router that all clients outside share dies with it.</summary>

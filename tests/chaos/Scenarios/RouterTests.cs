@@ -68,7 +68,7 @@ public sealed class RouterTests
         }
 
         await cluster.HealAsync();
-        await Leaks.RequireNoneAsync(cluster, withBookings: false);
+        await Leaks.RequireNoneAsync(cluster);
         await cluster.DelayAsync(Rebuilt * 3);
 
         RequireTrue(cluster, prompts, await ForetellAsync(cluster, prompts));

@@ -45,7 +45,7 @@ public sealed class SurvivalTests(ITestOutputHelper output)
                     End(cluster, harm, victim);
                 }
 
-                await run.FinishAsync(withBookings: harm == Harm.Crash);
+                await run.FinishAsync();
                 foreach (var record in run.Records) (harm != Harm.Crash ? others : record.Caller == "outside" ? outside : gateways).Add(record.LongestGap);
             }
         });

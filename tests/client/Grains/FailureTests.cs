@@ -102,7 +102,7 @@ public sealed class FailureTests(SimulatedCluster cluster) : IClassFixture<Simul
     public async Task OneChoiceThatFails_EndsTheOthers()
     {
         var model = await cluster.DeployAsync();
-        var cancelled = new TaskCompletionSource();
+        var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var generation = new ScriptedGeneration(ScriptedGeneration.Hangs(cancelled), ScriptedGeneration.Fails(new ReplicaFailedException("Lost.")));
 
         var (_, error) = await cluster.Client(generation).ChatAsync(Updates.Ask(settings: new() { Choices = 2 }, model: model)).ReadToErrorAsync<GranaryGenerationException>();
@@ -117,7 +117,7 @@ public sealed class FailureTests(SimulatedCluster cluster) : IClassFixture<Simul
     {
         const int Tokens = 3 * ChoiceRunner.BufferedUpdates;
         var model = await cluster.DeployAsync();
-        var ended = new TaskCompletionSource();
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var generation = new ScriptedGeneration(_ => EndingAsync(ScriptedGeneration.Gives(100)(_)), ScriptedGeneration.Gives(Tokens));
         var client = cluster.Client(generation);
 

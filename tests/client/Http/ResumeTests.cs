@@ -18,7 +18,7 @@ public sealed class ResumeTests
     public async Task BrokenStream_GoesOnBehindItsLastFrame(bool aborts)
     {
         // What is aborted before it was read is lost: the connection breaks once the client has the frame.
-        var reads = new Dictionary<string, TaskCompletionSource> { ["one "] = new(), ["two "] = new(), ["three"] = new() };
+        var reads = new[] { "one ", "two ", "three" }.ToDictionary(text => text, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         await using var server = await GatewayServer.StartAsync(
             EventsThen(Break("one "), ("s/0", GatewayServer.Chunk("")), ("s/1", GatewayServer.Chunk("one "))),
             EventsThen(Break("two "), ("s/2", GatewayServer.Chunk("two "))),

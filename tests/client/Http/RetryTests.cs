@@ -89,7 +89,7 @@ public sealed class RetryTests
     [Fact]
     public async Task BrokenStream_IsToldAndNotTriedAgain()
     {
-        var read = new TaskCompletionSource();
+        var read = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var server = await GatewayServer.StartAsync(
             GatewayServer.FramesThen([GatewayServer.Chunk("half ")], async context =>
             {

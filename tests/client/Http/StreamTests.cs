@@ -142,7 +142,7 @@ public sealed class StreamTests
     [Fact]
     public async Task LeavingTheEnumeration_ClosesTheConnection()
     {
-        var closed = new TaskCompletionSource();
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var server = await GatewayServer.StartAsync(GatewayServer.FramesThen([GatewayServer.Chunk("a")], GatewayServer.UntilAborted(closed)));
         await using var client = Connect(server);
 
@@ -158,7 +158,7 @@ public sealed class StreamTests
     [Fact]
     public async Task Cancelling_EndsTheEnumerationAndClosesTheConnection()
     {
-        var closed = new TaskCompletionSource();
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var server = await GatewayServer.StartAsync(GatewayServer.FramesThen([GatewayServer.Chunk("a")], GatewayServer.UntilAborted(closed)));
         await using var client = Connect(server);
         using var cancel = new CancellationTokenSource();
@@ -177,11 +177,11 @@ public sealed class StreamTests
     public async Task Deadline_IsATimeoutAndClosesTheConnection(bool begun)
     {
         var time = new ManualTime();
-        var closed = new TaskCompletionSource();
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var hold = GatewayServer.UntilAborted(closed);
         await using var server = await GatewayServer.StartAsync(begun ? GatewayServer.FramesThen([GatewayServer.Chunk("a")], hold) : hold);
         await using var client = Connect(server, time);
-        var first = new TaskCompletionSource();
+        var first = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
         var reading = Assert.ThrowsAsync<TimeoutException>(async () =>
         {

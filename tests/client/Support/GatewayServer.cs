@@ -72,7 +72,7 @@ internal sealed class GatewayServer : IAsyncDisposable
     /// <summary>Holds the connection until the client closes it.</summary>
     public static Func<HttpContext, Task> UntilAborted(TaskCompletionSource aborted) => async context =>
     {
-        var gone = new TaskCompletionSource();
+        var gone = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         using var _ = context.RequestAborted.Register(gone.SetResult);
         await gone.Task;
         aborted.SetResult();

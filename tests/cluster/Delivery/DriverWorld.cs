@@ -88,7 +88,7 @@ internal sealed class DriverWorld : IRouterGrain
         _routes.Writer.TryWrite(request);
         try
         {
-            var ticket = new Ticket { BookingId = Guid.NewGuid(), Replica = new(Pick(request), Epoch) };
+            var ticket = new Ticket { BookingId = request.BookingId, Replica = new(Pick(request), Epoch) };
             _bookings[ticket.BookingId] = ticket.Replica.ReplicaId;
             return Task.FromResult(ticket);
         }

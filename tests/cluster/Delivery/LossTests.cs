@@ -200,7 +200,7 @@ public sealed class LossTests
     [Fact]
     public async Task SubmissionIsNotAnswered_AnotherIsAsked_AndTheLateOneIsCancelled()
     {
-        var answer = new TaskCompletionSource();
+        var answer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _world["m/1"].Answering = answer.Task;
         var reader = _world.Read();
         var (_, slot) = await _world["m/1"].NextSubmissionAsync();
@@ -221,7 +221,7 @@ public sealed class LossTests
     [InlineData("pausing")]
     public async Task Cancelled_AtAnyPhase_GivesEverythingBack(string phase)
     {
-        var answer = new TaskCompletionSource();
+        var answer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         if (phase == "submitting") _world["m/1"].Answering = answer.Task;
         var reader = _world.Read();
         var (_, slot) = await _world["m/1"].NextSubmissionAsync();

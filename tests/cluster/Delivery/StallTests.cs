@@ -207,7 +207,7 @@ public sealed class StallTests
     [InlineData("other life")]
     public async Task EmbeddingHangs_AnotherLifeAnswers(string how)
     {
-        var left = new TaskCompletionSource();
+        var left = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _world["m/1"].Embed = async token =>
         {
             using var registration = token.Register(left.SetResult);

@@ -103,11 +103,40 @@ public sealed class GenerationClientTests
     }
 
     [Fact]
-    public async Task ReleaseFails_TheAnswerStands()
+    public async Task ReleaseIsLost_IsSentAgainBehindTheAnswer()
     {
-        var world = new World((_, _) => Stream(Token(0), End(1))) { ReleaseError = new TimeoutException("The router sleeps.") };
+        var world = new World((_, _) => Stream(Token(0), End(1))) { LostReleases = 3 };
 
         Assert.Equal(2, (await GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1])))).Count);
+
+        await world.FirstRelease.WaitAsync(GrainsFixture.Patience);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task TicketsAnswerIsLost_IsAskedForAgainByTheSameBooking()
+    {
+        var world = new World((_, _) => Stream(Token(0), End(1))) { LostAnswers = 2 };
+
+        Assert.Equal(2, (await GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1])))).Count);
+
+        Assert.Equal(3, world.Routes.Count);
+        Assert.Equal(world.Booked, world.Routes.Select(route => route.BookingId).Distinct());
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task LeftWhileTheTicketIsUnderWay_GivesTheBookingBack()
+    {
+        var world = new World((_, _) => Stream(Token(0), End(1))) { LostAnswers = int.MaxValue };
+        using var left = new CancellationTokenSource();
+        var reading = GrainsFixture.ReadAsync(world.Client.GenerateAsync(GrainsFixture.Request("m", [1]), left.Token));
+
+        await left.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reading);
+        await world.FirstRelease.WaitAsync(GrainsFixture.Patience);
+        Assert.Equal(world.Booked, world.Released);
     }
 
     [Fact]
@@ -143,7 +172,7 @@ public sealed class GenerationClientTests
 
     [Theory]
     [InlineData(true, 2)]
-    [InlineData(false, 3)]
+    [InlineData(false, 5)]
     public async Task EmbedFails_IsTheTypedErrorAndGivesBookingsBack(bool saturated, int tickets)
     {
         var world = World.OfEmbeddings((_, _) => throw (saturated ? new ReplicaSaturatedException("full", TimeSpan.FromSeconds(1)) : new TimeoutException("The silo is silent.")));
@@ -152,6 +181,32 @@ public sealed class GenerationClientTests
 
         Assert.IsType(saturated ? typeof(ReplicaSaturatedException) : typeof(ReplicaFailedException), error);
         Assert.Equal(tickets, world.Booked.Count);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task EmbedInFailedStep_ComesBackSuspect_AndIsAnswered()
+    {
+        var world = World.OfEmbeddings(
+            (replica, _) => replica == "m/1" ? throw new ReplicaFailedException("a step failed", wasInFailedStep: true) : Task.FromResult(new EmbedResult([1], 0)));
+
+        await world.Client.EmbedAsync(Embedding([1]));
+
+        Assert.Equal([false, true], world.Embeds.Select(request => request.IsSuspect));
+        Assert.Empty(world.Quarantined);
+        Assert.Equal(world.Booked, world.Released);
+    }
+
+    [Fact]
+    public async Task EmbedInFailedStep_AndAloneInAnother_IsQuarantined()
+    {
+        var world = World.OfEmbeddings((_, _) => throw new ReplicaFailedException("a step failed", wasInFailedStep: true));
+
+        var error = await Assert.ThrowsAsync<RequestQuarantinedException>(() => world.Client.EmbedAsync(Embedding([1, 2])));
+
+        Assert.Equal(2, error.Failures);
+        Assert.Equal([false, true], world.Embeds.Select(request => request.IsSuspect));
+        Assert.Equal([world.Routes[0].Fingerprint], world.Quarantined);
         Assert.Equal(world.Booked, world.Released);
     }
 
@@ -255,6 +310,7 @@ public sealed class GenerationClientTests
     {
         private readonly Func<string, long, IAsyncEnumerable<TokenChunk>> _replica;
         private readonly Func<string, CancellationToken, Task<EmbedResult>> _embed;
+        private readonly TaskCompletionSource _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public World(Func<string, long, IAsyncEnumerable<TokenChunk>> replica, TimeProvider? time = null, SurvivalOptions? survival = null)
             : this(replica, (_, _) => throw new NotSupportedException(), time, survival)
@@ -275,9 +331,20 @@ public sealed class GenerationClientTests
 
         public GrainGenerationClient Client { get; }
 
-        public Exception? ReleaseError { get; init; }
+        /// <summary>Answers of the router that are lost, the first ones.</summary>
+        public int LostAnswers { get; set; }
+
+        /// <summary>Releases that do not arrive, the first ones.</summary>
+        public int LostReleases { get; set; }
+
+        /// <summary>Completes with the first release that arrives.</summary>
+        public Task FirstRelease => _released.Task;
 
         public List<RouteRequest> Routes { get; } = [];
+
+        public List<EmbedRequest> Embeds { get; } = [];
+
+        public List<ulong> Quarantined { get; } = [];
 
         public List<Guid> Booked { get; } = [];
 
@@ -286,17 +353,24 @@ public sealed class GenerationClientTests
         public Task<Ticket> RouteAsync(RouteRequest request, CancellationToken cancellationToken = default)
         {
             Routes.Add(request);
-            Booked.Add(Guid.NewGuid());
-            return Task.FromResult(new Ticket { BookingId = Booked[^1], Replica = new($"m/{Booked.Count}", Epoch) });
+            if (!Booked.Contains(request.BookingId)) Booked.Add(request.BookingId);
+            if (LostAnswers-- > 0) throw new TimeoutException("The answer was lost.");
+            return Task.FromResult(new Ticket { BookingId = request.BookingId, Replica = new($"m/{Booked.Count}", Epoch) });
         }
 
         public Task ReleaseAsync(Guid bookingId, int? cachedTokens = null, CancellationToken cancellationToken = default)
         {
+            if (LostReleases-- > 0) return Task.FromException(new TimeoutException("The router sleeps."));
             Released.Add(bookingId);
-            return ReleaseError is null ? Task.CompletedTask : Task.FromException(ReleaseError);
+            _released.TrySetResult();
+            return Task.CompletedTask;
         }
 
-        public Task QuarantineAsync(ulong fingerprint, string reason, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+        public Task QuarantineAsync(ulong fingerprint, string reason, CancellationToken cancellationToken = default)
+        {
+            Quarantined.Add(fingerprint);
+            return Task.CompletedTask;
+        }
 
         public Task<RouterSnapshot> GetSnapshotAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
@@ -304,7 +378,7 @@ public sealed class GenerationClientTests
         private sealed class Replica(World world, string id) : IReplicaGrain
         {
             private readonly TaskCompletionSource<(long Slot, IAsyncEnumerator<TokenChunk> Script)> _submitted = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            private readonly TaskCompletionSource _cancelled = new();
+            private readonly TaskCompletionSource _cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
             private bool _begun;
 
             public Task OpenReaderAsync(Guid reader, long epoch) => Task.CompletedTask;
@@ -339,6 +413,7 @@ public sealed class GenerationClientTests
             public async Task<EmbedResult> EmbedAsync(EmbedRequest request, long epoch, CancellationToken cancellationToken = default)
             {
                 await Task.Yield();
+                world.Embeds.Add(request);
                 return await world._embed(id, cancellationToken);
             }
 

@@ -67,6 +67,20 @@ public sealed class ModelTests(GrainsFixture fixture) : IClassFixture<GrainsFixt
     }
 
     [Fact]
+    public async Task DeployAsync_CopiesMayTakeMoreThanThereIs_IsRefusedAndUnloaded()
+    {
+        var name = $"large-{Guid.NewGuid():N}";
+        fixture.Engines.Add(name, new ScriptedModel { HostBytes = 1L << 50 });
+
+        var error = await Assert.ThrowsAsync<ModelLoadException>(() => fixture.Model(name).DeployAsync(fixture.Spec(1)));
+
+        Assert.Contains("Granary:Kv:HostCacheBytes", error.Message);
+        var life = await fixture.Engines.Life($"{name}/0");
+        await life.Engine.Completion.WaitAsync(GrainsFixture.Patience);
+        await fixture.Model(name).DeployAsync(fixture.Spec(0)); // It is tried no more.
+    }
+
+    [Fact]
     public async Task DeployAsync_ScaleDown_LetsRunningSequencesEnd()
     {
         var name = await fixture.DeployAsync(new ScriptedModel(), replicas: 2);

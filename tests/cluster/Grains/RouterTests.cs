@@ -49,6 +49,34 @@ public sealed class RouterTests(GrainsFixture fixture) : IClassFixture<GrainsFix
         Assert.Equal(0, await fixture.BookingsAsync(model));
     }
 
+    [Fact]
+    public async Task RouteAsync_AskedAgainForTheSameBooking_BooksOnce()
+    {
+        var model = await fixture.DeployAsync(new ScriptedModel(), replicas: 2);
+        var route = Route with { BookingId = Guid.NewGuid() };
+
+        var tickets = new[] { await fixture.Router(model).RouteAsync(route), await fixture.Router(model).RouteAsync(route) };
+
+        Assert.Equal(tickets[0], tickets[1]);
+        Assert.Equal(route.BookingId, tickets[0].BookingId);
+        Assert.Equal(1, await fixture.BookingsAsync(model));
+        await fixture.Router(model).ReleaseAsync(route.BookingId);
+        Assert.Equal(0, await fixture.BookingsAsync(model));
+    }
+
+    [Fact]
+    public async Task RouteAsync_ComesBehindItsOwnRelease_BooksNothing()
+    {
+        var model = await fixture.DeployAsync(new ScriptedModel());
+        var route = Route with { BookingId = Guid.NewGuid() };
+        await fixture.Router(model).ReleaseAsync(route.BookingId);
+
+        var error = await Assert.ThrowsAsync<RequestRefusedException>(() => fixture.Router(model).RouteAsync(route));
+
+        Assert.Equal("booking_id", error.Parameter);
+        Assert.Equal(0, await fixture.BookingsAsync(model));
+    }
+
     private async Task<Ticket?> TryRouteAsync(string model)
     {
         try

@@ -133,6 +133,37 @@ public sealed class RouterWatchTests(GrainsFixture fixture) : IClassFixture<Grai
     }
 
     [Fact]
+    public async Task RouteAsync_NobodyIsHeard_WaitsForTheFirst()
+    {
+        var replica = Replica(0);
+        Serve(0);
+        await AnswerAsync(replica);
+        _ = await replica.NextAsync();
+        var routing = Router.RouteAsync(Route("a") with { Lost = [Life(0)] });
+        var later = await replica.NextAsync();
+        Assert.False((await Router.GetSnapshotAsync()).Replicas[0].IsReachable);
+        Assert.False(routing.IsCompleted);
+
+        later.Tell();
+
+        Assert.Equal(Life(0), (await routing).Replica);
+    }
+
+    [Fact]
+    public async Task RouteAsync_NobodyIsHeardForLong_SaysWhenToComeAgain()
+    {
+        Serve(0);
+        await AnswerAsync(Replica(0));
+
+        var error = await Assert.ThrowsAsync<ModelNotReadyException>(() => Router.RouteAsync(Route("a") with { Lost = [Life(0)] }));
+
+        Assert.Contains("No replica", error.Message);
+        Assert.Contains("answers", error.Message);
+        Assert.True(error.RetryAfter > TimeSpan.Zero);
+        Assert.Equal(0, (await Router.GetSnapshotAsync()).Replicas[0].BookedRequests);
+    }
+
+    [Fact]
     public async Task RouteAsync_AllAreDraining_SaysSo()
     {
         var replica = Replica(0);
@@ -254,7 +285,7 @@ public sealed class RouterWatchTests(GrainsFixture fixture) : IClassFixture<Grai
 
     private static async Task AnswerAlwaysAsync(ScriptedWatch replica, CancellationToken until)
     {
-        var ended = new TaskCompletionSource();
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var _ = until.Register(ended.SetResult);
         while (!until.IsCancellationRequested)
         {

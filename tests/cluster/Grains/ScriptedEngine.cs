@@ -5,14 +5,15 @@ using Granary.Engine.Kv;
 namespace Granary.Tests.Cluster.Grains;
 
 /// <summary>A real engine that tells a test what it was asked and what it refused.</summary>
-internal sealed class ScriptedEngine(IInferenceEngine inner) : IInferenceEngine
+/// <param name="hostBytes">Memory that it says its copies of cached blocks may take; 0 for what is true.</param>
+internal sealed class ScriptedEngine(IInferenceEngine inner, long hostBytes = 0) : IInferenceEngine
 {
     private readonly ConcurrentDictionary<string, TaskCompletionSource> _submitted = new();
     private readonly ConcurrentDictionary<string, RefusalReason> _refused = new();
 
     public EngineInfo Info => inner.Info;
 
-    public EngineLoad Load => inner.Load;
+    public EngineLoad Load => hostBytes == 0 ? inner.Load : inner.Load with { KvHostBytes = hostBytes };
 
     public Task Completion => inner.Completion;
 

@@ -24,6 +24,9 @@ internal sealed record ScriptedModel
     /// <summary>What each life takes of a device with memory of its own.</summary>
     public long DeviceBytes { get; init; }
 
+    /// <summary>What each life says that its copies of cached blocks may take of the process's memory; 0 for what is true.</summary>
+    public long HostBytes { get; init; }
+
     /// <summary>Called with the n-th load of a replica, from 1, before its engine is made; it may fail.</summary>
     public Action<ReplicaSpec, int> BeforeLoad { get; init; } = (_, _) => { };
 
@@ -74,7 +77,7 @@ internal sealed class ScriptedReplicaFactory : IReplicaFactory
         model.BeforeLoad(spec, number);
         var executor = new ScriptedExecutor(new SimulatedExecutor(model.Device));
         model.Prepare(executor, number);
-        var life = new ScriptedLife(executor, new ScriptedEngine(InferenceEngine.Start(model.Engine, executor, model.Time)));
+        var life = new ScriptedLife(executor, new ScriptedEngine(InferenceEngine.Start(model.Engine, executor, model.Time), model.HostBytes));
         lock (_gate) Of(replica, number).SetResult(life);
         return Task.FromResult(new LoadedReplica(life.Engine, model.EosTokenIds, DeviceBytes: model.DeviceBytes));
     }

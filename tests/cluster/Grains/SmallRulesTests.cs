@@ -59,4 +59,17 @@ public sealed class SmallRulesTests
         Assert.Contains("90 MiB of 100 MiB", error.Message);
         (budget with { UsedBytes = 80L << 20 }).Require("Replica 'm/0'", 2, 0, "s/cpu");
     }
+
+    [Fact]
+    public void WorkerBudget_CopiesMayTakeMoreThanThereIs_SaysByHowMuch()
+    {
+        var budget = new WorkerBudget(Cores: 2, GivenCores: 0, MemoryBytes: 100L << 20, UsedBytes: 130L << 20, MinFreeBytes: 0, CopyBytes: 50L << 20);
+
+        var error = Assert.Throws<ModelLoadException>(() => budget.RequireKept("Replica 'm/0'", "s/cpu"));
+
+        Assert.Contains("130 MiB (80 MiB now, 50 MiB that copies of KV caches may still take) of 100 MiB", error.Message);
+        Assert.Contains("lower by 31 MiB", error.Message);
+        (budget with { UsedBytes = 100L << 20 }).RequireKept("Replica 'm/0'", "s/cpu");
+        (budget with { CopyBytes = 0 }).RequireKept("Replica 'm/0'", "s/cpu"); // Loaded, and nothing more to come.
+    }
 }

@@ -2,11 +2,15 @@ using Granary.GrainInterfaces;
 using Granary.GrainInterfaces.Streams;
 using Granary.Grains;
 using Granary.Grains.Streams;
+using Granary.Tests.Cluster.Sessions;
 using Granary.Tests.Support;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans;
 using Orleans.Hosting;
 using Orleans.Runtime;
+using Orleans.Runtime.Hosting;
+using Orleans.Serialization;
+using Orleans.Storage;
 using Orleans.TestingHost;
 
 namespace Granary.Tests.Cluster.Grains;
@@ -14,8 +18,6 @@ namespace Granary.Tests.Cluster.Grains;
 /// <summary>Journals of streams: kept away from their gateway, fenced, bounded, and ended.</summary>
 public sealed class StreamTests
 {
-    private const string Gateway = "elsewhere";
-
     private static readonly byte[] Owner = [1, 2, 3];
 
     private readonly ManualTime _time = new();
@@ -30,7 +32,7 @@ public sealed class StreamTests
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 0, 5, 6), Tokens(1, 0, 7)])));
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6, 8)])));
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6, 8) with { FinishReason = FinishReason.Stop }])));
-        var journal = await grain.TakeOverAsync(Owner, Gateway);
+        var journal = await grain.TakeOverAsync(Owner);
 
         Assert.Equal(2, journal!.Takeover);
         Assert.Equal([5, 6, 8], journal.Choices[0].TokenIds);
@@ -50,7 +52,7 @@ public sealed class StreamTests
         await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
         Assert.Equal(StreamAppend.Unknown, await grain.AppendAsync(new(1, null, [Tokens(0, 2, 5)])));
 
-        var journal = await grain.TakeOverAsync(Owner, Gateway);
+        var journal = await grain.TakeOverAsync(Owner);
         Assert.Equal([5], journal!.Choices[0].TokenIds);
     }
 
@@ -60,7 +62,7 @@ public sealed class StreamTests
         await using var cluster = await StartAsync();
         var grain = Grain(cluster, "s");
         await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
-        await grain.TakeOverAsync(Owner, Gateway);
+        await grain.TakeOverAsync(Owner);
 
         Assert.Equal(StreamAppend.TakenOver, await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6)])));
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(2, null, [Tokens(0, 1, 7)])));
@@ -70,7 +72,7 @@ public sealed class StreamTests
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(2, Head(), [Tokens(0, 0, 5, 7, 8)])));
         Assert.Equal(StreamAppend.TakenOver, await grain.AppendAsync(new(1, null, [Tokens(0, 2, 9)])));
 
-        var journal = await grain.TakeOverAsync(Owner, Gateway);
+        var journal = await grain.TakeOverAsync(Owner);
         Assert.Equal([5, 7, 8], journal!.Choices[0].TokenIds);
     }
 
@@ -81,9 +83,9 @@ public sealed class StreamTests
         var grain = Grain(cluster, "s");
         await grain.AppendAsync(new(1, Head(), []));
 
-        Assert.Null(await grain.TakeOverAsync([1, 2, 4], Gateway));
-        Assert.Null(await grain.TakeOverAsync([], Gateway));
-        Assert.Null(await Grain(cluster, "none").TakeOverAsync(Owner, Gateway));
+        Assert.Null(await grain.TakeOverAsync([1, 2, 4]));
+        Assert.Null(await grain.TakeOverAsync([]));
+        Assert.Null(await Grain(cluster, "none").TakeOverAsync(Owner));
 
         Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 0, 5)])));
     }
@@ -99,11 +101,11 @@ public sealed class StreamTests
         _time.Advance(TimeSpan.FromSeconds(9));
         await grain.AppendAsync(new(1, null, [Tokens(0, 0, 5)]));
         _time.Advance(TimeSpan.FromSeconds(9));
-        Assert.NotNull(await grain.TakeOverAsync(Owner, Gateway));
+        Assert.NotNull(await grain.TakeOverAsync(Owner));
 
         _time.Advance(TimeSpan.FromSeconds(11));
 
-        Assert.Null(await grain.TakeOverAsync(Owner, Gateway));
+        Assert.Null(await grain.TakeOverAsync(Owner));
         Assert.Equal((0, 0), Memory(cluster).Held);
     }
 
@@ -116,7 +118,7 @@ public sealed class StreamTests
 
         Assert.Equal(StreamAppend.Full, await grain.AppendAsync(new(1, null, [Tokens(0, 1, new int[300])])));
 
-        var journal = await grain.TakeOverAsync(Owner, Gateway);
+        var journal = await grain.TakeOverAsync(Owner);
         Assert.Equal([5], journal!.Choices[0].TokenIds);
     }
 
@@ -131,8 +133,81 @@ public sealed class StreamTests
         await Grain(cluster, "one-more").AppendAsync(new(1, Head(), []));
 
         Assert.Equal(Fit, Memory(cluster).Held.Grains);
-        Assert.NotNull(await Grain(cluster, "s0").TakeOverAsync(Owner, Gateway));
-        Assert.NotNull(await Grain(cluster, "one-more").TakeOverAsync(Owner, Gateway));
+        Assert.NotNull(await Grain(cluster, "s0").TakeOverAsync(Owner));
+        Assert.NotNull(await Grain(cluster, "one-more").TakeOverAsync(Owner));
+    }
+
+    [Fact]
+    public async Task Stored_JournalAndGatewayAreLostTogether_TheNextGoesOnFromTheStorage()
+    {
+        var records = new ScriptedStorage.Records();
+        await using var cluster = await StartStoredAsync(records, silos: 3);
+        var silos = cluster.Silos.ToArray();
+        var grain = GrainsOf(cluster, silos[0]).GetGrain<IStreamGrain>("s");
+        await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
+        await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6, 7)]));
+        var holder = silos.Single(silo => cluster.GetSiloServiceProvider(silo.SiloAddress).GetRequiredService<StreamMemory>().Held.Grains == 1);
+        var last = silos.Single(silo => silo != silos[0] && silo != holder);
+
+        await cluster.KillSiloAsync(silos[0]);
+        await cluster.KillSiloAsync(holder);
+
+        var found = GrainsOf(cluster, last).GetGrain<IStreamGrain>("s");
+        var journal = await GrainsFixture.UntilAsync(() => TryTakeOverAsync(found), journal => journal is not null);
+        Assert.Equal([5, 6, 7], journal!.Choices[0].TokenIds);
+        Assert.Equal([9, 9], journal.Head.Body);
+        Assert.Equal(StreamAppend.TakenOver, await found.AppendAsync(new(1, null, [Tokens(0, 3, 8)])));
+        Assert.Equal(StreamAppend.Kept, await found.AppendAsync(new(journal.Takeover, null, [Tokens(0, 3, 8)])));
+    }
+
+    [Fact]
+    public async Task Stored_StorageFails_TheJournalGoesOnInMemory_AndTheNextBatchWritesAll()
+    {
+        var records = new ScriptedStorage.Records { NextWrite = ScriptedStorage.Outcome.Fails };
+        await using var cluster = await StartStoredAsync(records);
+        var grain = Grain(cluster, "s");
+
+        Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)])));
+        Assert.Empty(records.Stored);
+        records.NextWrite = ScriptedStorage.Outcome.Succeeds;
+        Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6)])));
+
+        Assert.Equal(2, records.Stored.Count); // The head, and the tokens.
+        var journal = await grain.TakeOverAsync(Owner);
+        Assert.Equal([5, 6], journal!.Choices[0].TokenIds);
+    }
+
+    /// <summary>A writing that was given up and came through after all: the next activation begins with it.</summary>
+    [Fact]
+    public async Task Stored_TheWritingBeforeCameThroughUnseen_GoesOnFromIt()
+    {
+        var records = new ScriptedStorage.Records();
+        await using var cluster = await StartStoredAsync(records);
+        var grain = Grain(cluster, "s");
+        await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
+        records.NextWrite = ScriptedStorage.Outcome.IsDoneAndFails;
+        await grain.AppendAsync(new(1, null, [Tokens(0, 1, 6)]));
+
+        await Assert.ThrowsAnyAsync<OrleansException>(() => grain.AppendAsync(new(1, null, [Tokens(0, 2, 7)])));
+
+        Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [Tokens(0, 2, 7)])));
+        var journal = await grain.TakeOverAsync(Owner);
+        Assert.Equal([5, 6, 7], journal!.Choices[0].TokenIds);
+    }
+
+    [Fact]
+    public async Task Stored_HeadIsWrittenOnce_AndNothingIsLeftInTheEnd()
+    {
+        var records = new ScriptedStorage.Records();
+        await using var cluster = await StartStoredAsync(records);
+        var grain = Grain(cluster, "s");
+        await grain.AppendAsync(new(1, Head(), []));
+        for (var i = 0; i < 5; i++) await grain.AppendAsync(new(1, null, [Tokens(0, i, i)]));
+        Assert.Equal(1 + 6, records.Writes);
+
+        await grain.ForgetAsync();
+
+        Assert.Empty(records.Stored);
     }
 
     /// <summary>Whoever calls first, the journal is somewhere else.</summary>
@@ -152,32 +227,6 @@ public sealed class StreamTests
         Assert.Equal(0, held[0]);
         Assert.Equal(40, held[1] + held[2]);
         Assert.All(held[1..], streams => Assert.InRange(streams, 5, 35));
-    }
-
-    /// <summary>The gateway on the silo of the journal is told so: one loss would take both.</summary>
-    [Fact]
-    public async Task TakeOver_TellsWhetherTheGatewayIsWhereTheJournalIs()
-    {
-        var builder = new InProcessTestClusterBuilder(2);
-        builder.ConfigureSilo((_, silo) => Configure(silo, _ => { }));
-        await using var cluster = builder.Build();
-        await cluster.DeployAsync();
-        var silos = cluster.Silos.Select(silo => cluster.GetSiloServiceProvider(silo.SiloAddress)).ToArray();
-        var grain = silos[0].GetRequiredService<IGrainFactory>().GetGrain<IStreamGrain>("s");
-        await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
-
-        var (before, after) = ((await grain.TakeOverAsync(Owner, NameOf(silos[0])))!, (await grain.TakeOverAsync(Owner, NameOf(silos[1])))!);
-        Assert.Equal((false, false), (before.IsWithGateway, before.HasOther));
-        Assert.Equal((true, false), (after.IsWithGateway, after.HasOther));
-        Assert.True((await grain.TakeOverAsync(Owner, NameOf(silos[0])))!.HasOther);
-        var misplaced = silos[0].GetRequiredService<IGrainFactory>().GetGrain<IStreamGrain>("t");
-        Assert.Equal(StreamAppend.Misplaced, await misplaced.AppendAsync(new(1, Head(), []) { Gateway = NameOf(silos[1]) }));
-        Assert.Equal(StreamAppend.Kept, await misplaced.AppendAsync(new(1, Head(), [])));
-        await using var alone = await StartAsync();
-        await Grain(alone, "s").AppendAsync(new(1, Head(), []));
-        Assert.False((await Grain(alone, "s").TakeOverAsync(Owner, NameOf(alone.GetSiloServiceProvider())))!.IsWithGateway);
-
-        static string NameOf(IServiceProvider silo) => silo.GetRequiredService<ILocalSiloDetails>().Name;
     }
 
     private static StreamHead Head() => new()
@@ -204,6 +253,39 @@ public sealed class StreamTests
         var cluster = builder.Build();
         await cluster.DeployAsync();
         return cluster;
+    }
+
+    /// <summary>Silos over a storage that outlives them.</summary>
+    private static async Task<InProcessTestCluster> StartStoredAsync(ScriptedStorage.Records records, short silos = 1)
+    {
+        var builder = new InProcessTestClusterBuilder(silos);
+        builder.ConfigureSilo((_, silo) =>
+        {
+            silo.Services.AddGrainStorage("Default", (services, _) =>
+                new ScriptedStorage(new OrleansGrainStorageSerializer(services.GetRequiredService<Serializer>()), records));
+            silo.Services.AddSingleton<IReplicaFactory>(new ScriptedReplicaFactory());
+            silo.Services.AddGranaryGrains();
+            silo.Services.Configure<StreamJournalOptions>(options => options.IsStored = true);
+        });
+        var cluster = builder.Build();
+        await cluster.DeployAsync();
+        return cluster;
+    }
+
+    private static IGrainFactory GrainsOf(InProcessTestCluster cluster, InProcessSiloHandle silo) =>
+        cluster.GetSiloServiceProvider(silo.SiloAddress).GetRequiredService<IGrainFactory>();
+
+    /// <returns>Null while the loss is not known everywhere.</returns>
+    private static async Task<StreamJournal?> TryTakeOverAsync(IStreamGrain grain)
+    {
+        try
+        {
+            return await grain.TakeOverAsync(Owner);
+        }
+        catch (Exception exception) when (exception is OrleansException or TimeoutException)
+        {
+            return null;
+        }
     }
 
     private void Configure(ISiloBuilder silo, Action<StreamJournalOptions> configure)

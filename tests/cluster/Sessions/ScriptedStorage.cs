@@ -10,7 +10,7 @@ internal sealed class ScriptedStorage(IGrainStorageSerializer serializer, Script
 {
     public Task ReadStateAsync<T>(string grainType, GrainId grainId, IGrainState<T> grainState)
     {
-        if (!records.Stored.TryGetValue(grainId, out var record))
+        if (!records.Stored.TryGetValue((grainType, grainId), out var record))
         {
             (grainState.ETag, grainState.RecordExists) = (null, false);
             return Task.CompletedTask;
@@ -31,20 +31,20 @@ internal sealed class ScriptedStorage(IGrainStorageSerializer serializer, Script
                 throw new OrleansException("The storage is gone.");
             case Outcome.IsDoneAndFails:
                 records.NextWrite = Outcome.Succeeds;
-                records.Stored[grainId] = (serializer.Serialize(grainState.State).ToArray(), tag);
+                records.Stored[(grainType, grainId)] = (serializer.Serialize(grainState.State).ToArray(), tag);
                 throw new OrleansException("The storage is slow.");
         }
 
-        var known = records.Stored.TryGetValue(grainId, out var record) ? record.Tag : null;
+        var known = records.Stored.TryGetValue((grainType, grainId), out var record) ? record.Tag : null;
         if (known != grainState.ETag) throw new InconsistentStateException($"It is {known}, not {grainState.ETag}.");
-        records.Stored[grainId] = (serializer.Serialize(grainState.State).ToArray(), tag);
+        records.Stored[(grainType, grainId)] = (serializer.Serialize(grainState.State).ToArray(), tag);
         (grainState.ETag, grainState.RecordExists) = (tag, true);
         return Task.CompletedTask;
     }
 
     public Task ClearStateAsync<T>(string grainType, GrainId grainId, IGrainState<T> grainState)
     {
-        records.Stored.TryRemove(grainId, out _);
+        records.Stored.TryRemove((grainType, grainId), out _);
         (grainState.ETag, grainState.RecordExists) = (null, false);
         return Task.CompletedTask;
     }
@@ -54,7 +54,7 @@ internal sealed class ScriptedStorage(IGrainStorageSerializer serializer, Script
     {
         public int Writes;
 
-        public ConcurrentDictionary<GrainId, (byte[] State, string Tag)> Stored { get; } = new();
+        public ConcurrentDictionary<(string State, GrainId Grain), (byte[] State, string Tag)> Stored { get; } = new();
 
         public Outcome NextWrite { get; set; }
     }

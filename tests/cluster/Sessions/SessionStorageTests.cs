@@ -63,11 +63,11 @@ public sealed class SessionStorageTests
         await using var cluster = await StartAsync();
         var session = cluster.Session();
         await session.CommitTurnAsync(Turn("a", tokens: 5));
-        var (grain, record) = cluster.Storage.Stored.Single();
+        var ((name, grain), record) = cluster.Storage.Stored.Single();
         var serializer = new OrleansGrainStorageSerializer(cluster.Orleans.GetSiloServiceProvider().GetRequiredService<Serializer>());
         var state = serializer.Deserialize<SessionState>(new BinaryData(record.State));
         state.Format = format;
-        var other = GrainId.Create(grain.Type, IdSpan.Create("tenant/other"));
+        var other = (name, GrainId.Create(grain.Type, IdSpan.Create("tenant/other")));
         var stored = (serializer.Serialize(state).ToArray(), "tag");
         cluster.Storage.Stored[other] = stored;
 

@@ -105,7 +105,7 @@ public sealed class PartitionedReplicaTests
     public async Task Load_OneShardIsSlow_ItsProgressIsTold()
     {
         await using var cluster = await ShardingCluster.StartAsync(2, cores: 1);
-        var gate = new TaskCompletionSource();
+        var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         cluster.Shards.WhileLoading = async (_, spec, progress, cancellationToken) =>
         {
             progress.Report(0.5);

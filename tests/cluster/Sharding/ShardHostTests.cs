@@ -64,7 +64,7 @@ public sealed class ShardHostTests
     public async Task LoadAsync_LeaderGivesUp_EndsTheLoad()
     {
         await using var host = Host();
-        var loading = new TaskCompletionSource();
+        var loading = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _shards.WhileLoading = async (_, _, _, cancellationToken) =>
         {
             loading.SetResult();
@@ -126,7 +126,7 @@ public sealed class ShardHostTests
     {
         await using var host = Host();
         await host.LoadAsync(Key, Spec(1));
-        var gone = new TaskCompletionSource();
+        var gone = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         host.Changed += () =>
         {
             if (host.Shards.Count == 0) gone.TrySetResult();

@@ -1,3 +1,4 @@
+using Granary.Grains;
 using System.Diagnostics.Metrics;
 using System.Text.Json;
 using Granary.Silo.Hosting;
@@ -122,6 +123,19 @@ public sealed class RedisStorageTests
 
         await Poll.UntilAsync(async () => await storage.ReadAsync() is null, "the state has ended");
     }
+
+    /// <summary>Whoever loses the grain that would have ended its state loses no memory of Redis.</summary>
+    [RedisFact]
+    public async Task WriteState_StateSaysWhenItEnds_EndsByItself()
+    {
+        await using var redis = await RedisServer.StartAsync();
+        await using var storage = new Storages(redis, new StorageOptions());
+        await storage.Of().WriteStateAsync("state", Grain, new GrainState<Expiring>(new(TimeProvider.System.GetUtcNow().AddSeconds(-60))));
+
+        await Poll.UntilAsync(async () => await storage.ReadAsync() is null, "the state has ended");
+    }
+
+    private sealed record Expiring(DateTimeOffset ExpiresAt) : IExpiringState;
 
     [RedisFact]
     public async Task Redis_CrashesAndComesBack_AllIsThere()

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
-using Granary.Tests.Conformance.Support;
 
 namespace Granary.Tests.Conformance.Streams;
 
@@ -41,20 +40,7 @@ internal sealed class EventStream : IAsyncDisposable
 
     public static async Task<EventStream> OpenAsync(HttpClient http, string path, JsonNode? body, string? lastEventId = null, string? key = null)
     {
-        return await ReadAsync(await SendAsync(http, path, body, lastEventId, key));
-    }
-
-    /// <summary>Goes on with a stream that may have been cut before its journal was begun: nobody waits for that.</summary>
-    public static async Task<EventStream> GoOnAsync(HttpClient http, string path, JsonNode? body, string? lastEventId)
-    {
-        HttpResponseMessage response = null!; // Set by the first question.
-        await Poll.UntilAsync(
-            async () => (response = await SendAsync(http, path, body, lastEventId)).StatusCode != HttpStatusCode.NotFound, "the journal is begun");
-        return await ReadAsync(response);
-    }
-
-    private static async Task<EventStream> ReadAsync(HttpResponseMessage response)
-    {
+        var response = await SendAsync(http, path, body, lastEventId, key);
         Assert.True(response.StatusCode == HttpStatusCode.OK, response.StatusCode == HttpStatusCode.OK ? "" : await response.Content.ReadAsStringAsync());
         Assert.True(response.Content.Headers.ContentType?.MediaType == "text/event-stream", $"Headers are {response}");
         return new(response, await response.Content.ReadAsStreamAsync());

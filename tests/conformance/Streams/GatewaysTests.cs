@@ -3,6 +3,7 @@ using Granary.Client;
 using Granary.Silo.Hosting;
 using Granary.Silo.Serving;
 using Granary.Tests.Conformance.Responses;
+using Granary.Tests.Conformance.Sessions;
 using Granary.Tests.Conformance.Support;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
@@ -25,6 +26,8 @@ public sealed class GatewaysTests
         await using var first = await RunningSilo.StartAsync();
         var second = await StartSecondAsync(first);
         using var http = new HttpClient { BaseAddress = new Uri(second.Urls.Single()), Timeout = Patience };
+        var session = SessionsApi.NewId();
+        http.DefaultRequestHeaders.Add("x-session-id", session); // The other gateway knows it by the journal alone.
         var body = Body(path, fields);
         List<StreamEvent> had;
         await using (var stream = await EventStream.OpenAsync(http, path, body))
@@ -35,6 +38,8 @@ public sealed class GatewaysTests
 
         await second.DisposeAsync();
         var rest = await EventStream.ReadAllAsync(first.Http, path, body, had[^1].Id);
+
+        Assert.Equal(1, (int)(await first.Http.SessionAsync(session))["turns"]!);
 
         // The first gateway knows the seed that was drawn by the journal alone, so the stream from its beginning is its own measure.
         var whole = await EventStream.ReadAllAsync(first.Http, $"/v1/streams/{had[0].Id!.Split('/')[0]}", null);
@@ -83,6 +88,7 @@ public sealed class GatewaysTests
             ["Granary:CacheDirectory"] = options.CacheDirectory,
             ["Granary:Threads"] = "1",
             ["Granary:KvBlocks"] = "512",
+            ["Granary:Streams:BeginMilliseconds"] = "10000",
             ["Granary:Cluster:ClusterId"] = options.Cluster.ClusterId,
         };
         var place = new SiloPlace(first.Services.GetRequiredService<SiloGroup>(), 1);

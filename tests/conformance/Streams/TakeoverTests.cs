@@ -21,7 +21,7 @@ public sealed class TakeoverTests
         var client = new ScriptedClient();
         await using var silo = await StartAsync(client);
         var script = Say(silo, client);
-        var (release, ended) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var (release, ended) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         script.Before = async (place, token) =>
         {
             if (place < 3) return;
@@ -51,7 +51,7 @@ public sealed class TakeoverTests
         var client = new ScriptedClient();
         await using var silo = await StartAsync(client);
         var script = Say(silo, client);
-        var cancelled = new TaskCompletionSource();
+        var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         script.Before = async (place, token) =>
         {
             if (place < 3) return;

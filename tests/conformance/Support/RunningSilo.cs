@@ -35,6 +35,7 @@ public sealed class RunningSilo : IAsyncDisposable
             ["Granary:CacheDirectory"] = cache,
             ["Granary:Threads"] = "1", // What exactness is promised for.
             ["Granary:KvBlocks"] = "512",
+            ["Granary:Streams:BeginMilliseconds"] = "10000", // Events have ids, however busy the machine is.
             ["Granary:Cluster:ClusterId"] = $"test-{Guid.NewGuid():N}", // Silos of one process must not meet.
         };
         foreach (var (key, value) in settings ?? []) all[key] = value;

@@ -160,7 +160,7 @@ public sealed class AloneTests
     [InlineData("lost")]
     public async Task DeviceFails_StepsInFlight_NamesThoseThatMayBeTheCause(string how)
     {
-        var lost = new TaskCompletionSource();
+        var lost = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var executor = new ScriptedExecutor(new SimulatedExecutor(new() { StepsInFlight = 3 })) { Lost = lost.Task };
         var oldest = new List<int>();
         executor.BeforeStep = plan =>

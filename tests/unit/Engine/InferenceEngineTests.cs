@@ -153,7 +153,7 @@ public sealed class InferenceEngineTests
     [InlineData(false)]
     public async Task Lost_WhileNothingRuns_EndsTheEngine(bool faulted)
     {
-        var lost = new TaskCompletionSource();
+        var lost = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var executor = new ScriptedExecutor(new SimulatedExecutor(new())) { Lost = lost.Task };
         await using var engine = InferenceEngine.Start(new() { MaxBufferedTokens = 2 }, executor);
         var paused = engine.Submit(EngineHarness.Request(Prompt, 10));
@@ -240,6 +240,22 @@ public sealed class InferenceEngineTests
         await engine.Completion;
         Assert.True(executor.IsDisposed);
         await engine.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Load_StepUnderWay_CountsThoseThatHaveEnded()
+    {
+        var executor = new ScriptedExecutor(new SimulatedExecutor(new()));
+        await using var engine = InferenceEngine.Start(new(), executor);
+        executor.Hold();
+        var reading = engine.Submit(EngineHarness.Request(Prompt, 3)).ReadAll();
+        await executor.StepReached(1).WaitAsync(EngineHarness.Patience);
+
+        Assert.Equal((1, 0), (engine.Load.RunningSequences, engine.Load.Steps));
+        executor.Release();
+
+        await reading;
+        Assert.Equal(3, engine.Load.Steps);
     }
 
     [Theory, MemberData(nameof(EngineHarness.Depths), MemberType = typeof(EngineHarness))]

@@ -33,6 +33,8 @@ public sealed class KvTierTests
         var load = engine.Load;
         Assert.Equal((0, 0), (load.KvBlocksUsed, load.KvTierCorrupt));
         Assert.True(load.KvTierHits > 20 * BlockTokens, $"only {load.KvTierHits} tokens came back");
+        Assert.Equal((slots > 0 ? 20 : 200) * BlockBytes, load.KvHostBytes);
+        Assert.InRange(load.KvHostBytesTouched, BlockBytes, load.KvHostBytes);
         if (file is not null) Assert.True(file.Writes > 0, "nothing went to the disk");
     }
 

@@ -29,7 +29,7 @@ public sealed class RequestValidationTests
         { "stop_token_ids", s => s with { StopTokenIds = Enumerable.Range(0, 100).ToHashSet() }, "There are 100 stop token ids; there may be 99." },
     };
 
-    [Theory, MemberData(nameof(Faults))]
+    [Theory, MemberData(nameof(Faults), DisableDiscoveryEnumeration = true)]
     public void TrySubmit_ParameterOutOfBounds_NamesParameterValueAndBound(
         string parameter, Func<SamplingParameters, SamplingParameters> change, string message)
     {
@@ -64,7 +64,7 @@ public sealed class RequestValidationTests
         { "prompt", EngineHarness.Request(new int[65], 0) with { Pooling = Pooling.Mean }, "The prompt has 65 tokens; it must fit 64 tokens (it needs 5 KV blocks of 16 tokens, the replica has 4)." },
     };
 
-    [Theory, MemberData(nameof(ReadingFaults))]
+    [Theory, MemberData(nameof(ReadingFaults), DisableDiscoveryEnumeration = true)]
     public void TrySubmit_ReadingOutOfBounds_NamesParameterValueAndBound(string parameter, EngineRequest request, string message) =>
         Assert.Equal(new Refusal(RefusalReason.Invalid, parameter, message), RequestValidator.Check(request, Info));
 

@@ -140,7 +140,7 @@ public sealed class BookingLedgerTests
     private static Guid Book(BookingLedger ledger, ReplicaLife life, int tokens, string? group = null)
     {
         var request = new RouteRequest { RequestId = "r", PromptTokens = tokens, MaxTokens = 1, Group = group };
-        var booking = new Booking(Guid.NewGuid(), life, request, Work(tokens), 0);
+        var booking = new Booking(new() { BookingId = Guid.NewGuid(), Replica = life }, request, Work(tokens), 0);
         ledger.Book(booking);
         return booking.Id;
     }

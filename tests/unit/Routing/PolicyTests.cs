@@ -144,7 +144,7 @@ public sealed class PolicyTests
         policy.Pick(new(views, [.. Enumerable.Range(0, views.Length)], MeanSpeeds.Of(views, new())), Request);
 
     private static Booking Booked(string replica, ulong[] blocks) =>
-        new(Guid.NewGuid(), new(replica, 1), Request with { Blocks = blocks }, default, 0);
+        new(new() { BookingId = Guid.NewGuid(), Replica = new(replica, 1) }, Request with { Blocks = blocks }, default, 0);
 
     private static ReplicaView View(string id, int booked = 0, long pending = 0, int waiting = 0, int used = 0, PrefixOverlap overlap = default)
     {

@@ -29,7 +29,8 @@ internal sealed unsafe class HostTier : IDisposable
         _index = new(count, blockTokens);
         _slots = new(count);
         _checksums = new uint[count];
-        _memory = (byte*)NativeMemory.Alloc(checked((nuint)count * (nuint)device.BlockBytes));
+        counters.HostBytes = (long)count * device.BlockBytes;
+        _memory = (byte*)NativeMemory.Alloc(checked((nuint)counters.HostBytes));
         events?.Reserve(KvBlockTier.Host, count);
     }
 
@@ -125,6 +126,7 @@ internal sealed unsafe class HostTier : IDisposable
         _index.TryAdd(slot, blocks, block);
         _slots.Release(slot, cached: true);
         _counters.Bytes += _device.BlockBytes;
+        _counters.HostBytesTouched = Math.Max(_counters.HostBytesTouched, (slot + 1L) * _device.BlockBytes); // Slots are given out in order.
         _events?.Stored(KvBlockTier.Host, slot, _index.NameOf(slot));
     }
 

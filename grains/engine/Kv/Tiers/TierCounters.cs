@@ -9,6 +9,12 @@ internal sealed class TierCounters
     /// <summary>Bytes copied between tiers, either way.</summary>
     public long Bytes { get; set; }
 
+    /// <summary>Memory that the host's copies may take.</summary>
+    public long HostBytes { get; set; }
+
+    /// <summary>Of those, touched so far: what a process uses shows these, and no others.</summary>
+    public long HostBytesTouched { get; set; }
+
     /// <summary>Blocks whose checksum did not fit, or that could not be read: they were dropped and computed again.</summary>
     public long Corrupt { get; set; }
 

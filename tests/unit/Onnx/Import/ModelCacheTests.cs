@@ -148,7 +148,7 @@ public sealed class ModelCacheTests : IDisposable
         var models = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Factory.StartNew(
             () =>
             {
-                start.SignalAndWait();
+                Assert.True(start.SignalAndWait(TimeSpan.FromMinutes(1)));
                 return new ModelCache(_cache.Root).GetOrImport(Source, new ImportOptions(), new Counter(() => Interlocked.Increment(ref imports)));
             },
             TaskCreationOptions.LongRunning)));

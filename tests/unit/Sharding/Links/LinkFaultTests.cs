@@ -122,7 +122,7 @@ public sealed class LinkFaultTests
         await using var pair = await LinkPair.OpenAsync(scheme, Strict, time);
         var failure = FailureOf(() => pair.Acceptor.Receive());
         pair.Dialing.Freeze(_ => true);
-        while (!pair.Acceptor.Ended.IsCompleted) time.Advance(Strict.PulsePeriod);
+        await time.AdvanceUntilAsync(pair.Acceptor.Ended, Strict.PulsePeriod);
         Assert.Equal(LinkFailure.Silent, (await failure.WaitAsync(Patience)).Failure);
         Assert.True(time.GetUtcNow() - ManualTime.Start <= Strict.SilenceLimit + (2 * Strict.PulsePeriod), $"silent at {time.GetUtcNow() - ManualTime.Start}");
     }
@@ -137,7 +137,7 @@ public sealed class LinkFaultTests
             while (true) pair.Acceptor.Send(FrameKind.Plan, 1, [1]);
         });
         pair.Dialing.Freeze(_ => true);
-        while (!pair.Acceptor.Ended.IsCompleted) time.Advance(Strict.PulsePeriod);
+        await time.AdvanceUntilAsync(pair.Acceptor.Ended, Strict.PulsePeriod);
         Assert.Equal(LinkFailure.Silent, (await failure.WaitAsync(Patience)).Failure);
     }
 
@@ -187,7 +187,7 @@ public sealed class LinkFaultTests
     {
         var options = LinkPair.Options with { Credits = 4 };
         await using var pair = await LinkPair.OpenAsync(scheme, options);
-        var reached = new TaskCompletionSource();
+        var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         const int Frames = 40;
         var read = 0;
         var sending = TensorLinkTests.Run(() =>

@@ -93,10 +93,10 @@ public sealed class LinkRankReducerTests
         {
             reducer.BeginStep(1);
             reducer.AllReduce(new float[768], 768);
-            barrier.SignalAndWait();
+            Assert.True(barrier.SignalAndWait(Patience));
             while (true) reducer.AllReduce(new float[64 * 768], 768);
         });
-        barrier.SignalAndWait();
+        Assert.True(barrier.SignalAndWait(Patience));
         Assert.Equal(3, ring.Transports[2].Cut(_ => true));
         var failures = await AllFailAsync(ring, running);
         Assert.Contains(failures, failure => failure.Contains("lost rank 2", StringComparison.Ordinal));
@@ -109,7 +109,7 @@ public sealed class LinkRankReducerTests
         await using var ring = await RankRing.OpenAsync("unix", 2, WireFormat.Float32, time: time);
         Assert.Equal(1, ring.Transports[1].Freeze(_ => true));
         var summing = TensorLinkTests.Run(() => ring.Reducers[0].AllReduce(new float[768], 768));
-        while (!ring.Links[0][1]!.Ended.IsCompleted) time.Advance(LinkPair.Options.PulsePeriod);
+        await time.AdvanceUntilAsync(ring.Links[0][1]!.Ended, LinkPair.Options.PulsePeriod);
         var failed = await Assert.ThrowsAsync<StepFailedException>(() => summing.WaitAsync(Patience));
         Assert.Contains("lost rank 1", failed.Message, StringComparison.Ordinal);
         Assert.Equal(LinkFailure.Silent, Assert.IsType<LinkException>(failed.InnerException).Failure);

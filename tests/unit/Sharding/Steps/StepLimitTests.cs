@@ -20,7 +20,7 @@ public sealed class StepLimitTests
         var time = new ManualTime();
         await using var setup = await ShardSetup.StartAsync(Model, "memory", stages, ranks, time: time);
         using var held = new ManualResetEventSlim();
-        setup.Shards.First().BeforeStep = _ => held.Wait();
+        setup.Shards.First().BeforeStep = _ => held.Wait(EngineHarness.Patience);
         var executor = setup.Cluster.Executor;
         executor.Begin(ShardSetup.OneToken(1, 0.7f));
         var ending = TensorLinkTests.Run(() => executor.End());
@@ -51,11 +51,7 @@ public sealed class StepLimitTests
         setup.Transports[1].Freeze(link => link.Purpose == LinkPurpose.Control);
 
         var fetching = TensorLinkTests.Run(() => output.Columns(0, 0, 5000));
-        while (!executor.Lost.IsCompleted)
-        {
-            time.Advance(ShardCluster.StepLimit);
-            await Task.Yield();
-        }
+        await time.AdvanceUntilAsync(executor.Lost, ShardCluster.StepLimit);
 
         var error = await Assert.ThrowsAsync<StepFailedException>(() => fetching.WaitAsync(EngineHarness.Patience));
         Assert.Matches("^Step 1 was lost: of the last stage, shards (0\\.0, )?0\\.1 have not answered within 300 s\\.$", error.Message);
