@@ -12,7 +12,7 @@ namespace Granary.Grains.Streams;
 /// <summary>Keeps one stream's journal in memory, and where it is asked to in the default storage, for a while after its last write.</summary>
 /// <remarks>
 /// Ids are asked for by anybody: an activation that has nothing to keep goes at once. What is in memory is the truth while the activation lives: a writing
-/// that fails is logged, and the next one writes all.
+/// that fails is logged, and the next one writes all; a storage that has lost everything gets it again.
 /// </remarks>
 [AwayPlacement]
 internal sealed partial class StreamGrain(
@@ -101,9 +101,15 @@ internal sealed partial class StreamGrain(
         if (!_options.IsStored) return;
         try
         {
-            if (!_isHeadStored) await head.WriteStateAsync(cancellationToken);
-            _isHeadStored = true;
-            await stored.WriteStateAsync(cancellationToken);
+            try
+            {
+                await StoreAsync(cancellationToken);
+            }
+            catch (InconsistentStateException) when (!cancellationToken.IsCancellationRequested)
+            {
+                if (!await IsGoneAsync(cancellationToken)) throw;
+                await StoreAsync(cancellationToken);
+            }
         }
         catch (InconsistentStateException)
         {
@@ -113,6 +119,30 @@ internal sealed partial class StreamGrain(
         catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
             LogNotStored(Id, exception);
+        }
+    }
+
+    private async Task StoreAsync(CancellationToken cancellationToken)
+    {
+        if (!_isHeadStored) await head.WriteStateAsync(cancellationToken);
+        _isHeadStored = true;
+        await stored.WriteStateAsync(cancellationToken);
+    }
+
+    /// <summary>Whether the storage has lost what was written: then nobody else's is there, and what is in memory can be written anew.</summary>
+    private async Task<bool> IsGoneAsync(CancellationToken cancellationToken)
+    {
+        var (begun, kept) = (head.State, stored.State);
+        try
+        {
+            await head.ReadStateAsync(cancellationToken);
+            await stored.ReadStateAsync(cancellationToken);
+            _isHeadStored = head.RecordExists;
+            return !stored.RecordExists;
+        }
+        finally
+        {
+            (head.State, stored.State) = (begun, kept);
         }
     }
 

@@ -67,6 +67,7 @@ internal sealed class ProcessCluster : IAsyncDisposable
                 ["Granary__Cores"] = "1",
                 ["Granary__KvBlocks"] = "512",
                 ["Granary__Gateway__AllowAnonymous"] = "true",
+                ["Granary__Streams__BeginMilliseconds"] = "10000", // Without a journal a stream is lost with its gateway; on a slow machine one may take longer than usual.
                 ["Granary__Cluster__Redis"] = redis.Endpoint,
                 ["Granary__Cluster__SiloName"] = name,
                 ["Granary__Cluster__Address"] = address,

@@ -1,8 +1,10 @@
+using Xunit.Abstractions;
+
 namespace Granary.Tests.Chaos.Processes;
 
 /// <summary>A silo process dies or freezes under load.</summary>
 [Trait("Category", Chaos.Category)]
-public sealed class SiloLossTests
+public sealed class SiloLossTests(ITestOutputHelper output)
 {
     /// <summary>The gateway of the dead is the gateway of some callers: they go on with their streams at another.</summary>
     [ProcessFact]
@@ -19,6 +21,7 @@ public sealed class SiloLossTests
         }
 
         await load.StopAsync();
+        output.WriteLine($"{load.Answers} answers; the longest that a caller waited between two tokens: {load.LongestGap.TotalMilliseconds:0} ms.");
     });
 
     /// <summary>Frozen for three seconds and frozen for good: the callers of the others notice a pause. Who was given up ends by itself when it wakes.</summary>

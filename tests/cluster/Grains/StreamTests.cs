@@ -195,6 +195,25 @@ public sealed class StreamTests
         Assert.Equal([5, 6, 7], journal!.Choices[0].TokenIds);
     }
 
+    /// <summary>What is in memory is whole: it is written anew, and no caller hears of it.</summary>
+    [Fact]
+    public async Task Stored_TheStorageLosesEverything_TheJournalIsWrittenAgain()
+    {
+        var records = new ScriptedStorage.Records();
+        await using var cluster = await StartStoredAsync(records);
+        var grain = Grain(cluster, "s");
+        await grain.AppendAsync(new(1, Head(), [Tokens(0, 0, 5)]));
+        records.Stored.Clear();
+
+        var journal = await grain.TakeOverAsync(Owner);
+
+        Assert.Equal([5], journal!.Choices[0].TokenIds);
+        Assert.Equal(2, records.Stored.Count);
+        records.Stored.Clear();
+        Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(journal.Takeover, null, [Tokens(0, 1, 6)])));
+        Assert.Equal(2, records.Stored.Count);
+    }
+
     [Fact]
     public async Task Stored_HeadIsWrittenOnce_AndNothingIsLeftInTheEnd()
     {
