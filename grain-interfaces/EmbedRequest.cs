@@ -55,4 +55,20 @@ public enum PoolingMethod
 /// <param name="Vector">[hidden size], as pooled: neither normalised nor cut.</param>
 /// <param name="CachedTokens">Tokens whose KV was found in the cache.</param>
 [GenerateSerializer, Immutable, Alias("granary.embed-result")]
-public sealed record EmbedResult([property: Id(0)] float[] Vector, [property: Id(1)] int CachedTokens);
+public sealed record EmbedResult([property: Id(0)] float[] Vector, [property: Id(1)] int CachedTokens)
+{
+    /// <summary>The first components, as many as wanted, of length 1. A vector of zeros, which has no direction, stays one.</summary>
+    /// <param name="dimensions">Null for all, as any number beyond them.</param>
+    /// <returns>Null where a component is no number.</returns>
+    public float[]? Normalize(int? dimensions)
+    {
+        var vector = Vector[..Math.Min(dimensions ?? Vector.Length, Vector.Length)];
+        var squares = 0.0;
+        foreach (var component in vector) squares += (double)component * component;
+        if (!double.IsFinite(squares)) return null;
+        if (squares == 0) return vector;
+        var length = Math.Sqrt(squares);
+        for (var i = 0; i < vector.Length; i++) vector[i] = (float)(vector[i] / length);
+        return vector;
+    }
+}

@@ -42,7 +42,8 @@ public sealed class GrainGenerationClient : IGenerationClient
         if (SurvivalOptionsValidator.Find(_options).FirstOrDefault() is { } failure) throw new ArgumentException(failure, nameof(options));
         _pauses = new(random ?? new());
         _tickets = new(grains, silo, _options, _pauses, time, logger);
-        _connections = new(grains, time, _options);
+        // A gateway's readers never block; whoever else reads may.
+        _connections = new(grains, time, _options, silo is null ? null : new ReaderTurns(Math.Max(1, Environment.ProcessorCount - 1)));
         _probe = new(_options, time);
         _metrics = new(meters);
     }

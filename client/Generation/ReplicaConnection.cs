@@ -37,14 +37,18 @@ internal sealed class ReplicaConnection
     private bool _retired;
     private bool _closed;
 
-    public ReplicaConnection(IReplicaGrain replica, ReplicaLife life, SurvivalOptions options, TimeProvider time)
+    /// <param name="turns">Null where each reader has a work item of its own.</param>
+    public ReplicaConnection(IReplicaGrain replica, ReplicaLife life, SurvivalOptions options, ReaderTurns? turns, TimeProvider time)
     {
-        (_replica, Life, _time) = (replica, life, time);
+        (_replica, Life, Turns, _time) = (replica, life, turns, time);
         _watch = new LifeWatch(options, time);
         _idleSince = time.GetTimestamp();
     }
 
     public ReplicaLife Life { get; }
+
+    /// <summary>Whose readers run by turns; null where each has a work item of its own.</summary>
+    public ReaderTurns? Turns { get; }
 
     /// <summary>The replica knows this reader.</summary>
     public bool IsOpen => _opening.IsCompletedSuccessfully;

@@ -8,7 +8,7 @@ namespace Granary.Client;
 
 /// <summary>The replicas' lives that this process reads from, one connection for each.</summary>
 /// <remarks>Safe for any thread.</remarks>
-internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time, SurvivalOptions? survival = null)
+internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time, SurvivalOptions? survival = null, ReaderTurns? turns = null)
 {
     private readonly SurvivalOptions _options = survival ?? new();
     private readonly Lock _gate = new();
@@ -64,7 +64,7 @@ internal sealed class ReplicaConnections(IGrainFactory grains, TimeProvider time
         lock (_gate)
         {
             if (_connections.TryGetValue(life, out var connection) && connection.TryBegin(patience, cancellationToken) is { } stream) return (connection, stream);
-            connection = new ReplicaConnection(grains.GetGrain<IReplicaGrain>(life.ReplicaId), life, _options, time);
+            connection = new ReplicaConnection(grains.GetGrain<IReplicaGrain>(life.ReplicaId), life, _options, turns, time);
             stream = connection.TryBegin(patience, cancellationToken)!; // Only what was started can be closed.
             _connections[life] = connection;
             connection.Start(Forget);

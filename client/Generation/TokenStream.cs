@@ -9,7 +9,7 @@ namespace Granary.Client;
 /// It holds at most <see cref="TokenCredit.Window"/> tokens: the replica sends no more before its reader has taken some, so a reader that is behind stops
 /// its own sequence and no other. A wait allocates nothing.
 /// </remarks>
-internal sealed class TokenStream : IValueTaskSource<StreamNews>, IAsyncDisposable
+internal sealed class TokenStream : IValueTaskSource<StreamNews>, IThreadPoolWorkItem, IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly ReplicaConnection _connection;
@@ -17,7 +17,7 @@ internal sealed class TokenStream : IValueTaskSource<StreamNews>, IAsyncDisposab
     private readonly CancellationToken _cancellation;
     private readonly CancellationTokenRegistration _registration;
     private readonly Queue<TokenChunk> _chunks = new();
-    private ManualResetValueTaskSourceCore<StreamNews> _wake = new() { RunContinuationsAsynchronously = true }; // One reader's work delays no other's tokens.
+    private ManualResetValueTaskSourceCore<StreamNews> _wake;
     private Task? _submitting;
     private TokenChunk _current;
     private Loss? _loss;
@@ -87,9 +87,12 @@ internal sealed class TokenStream : IValueTaskSource<StreamNews>, IAsyncDisposab
             if (_waiting && IsSettled) (_waiting, wake) = (false, true);
         }
 
-        if (wake) _wake.SetResult(default);
+        if (wake) CallReader();
         return _ended;
     }
+
+    /// <summary>Lets the reader that waits go on.</summary>
+    void IThreadPoolWorkItem.Execute() => _wake.SetResult(default);
 
     /// <summary>Nothing more comes.</summary>
     /// <param name="runs">The replica may still have the sequence.</param>
@@ -246,7 +249,14 @@ internal sealed class TokenStream : IValueTaskSource<StreamNews>, IAsyncDisposab
             _waiting = false;
         }
 
-        _wake.SetResult(default);
+        CallReader();
+    }
+
+    /// <summary>Whoever brings tokens goes on bringing them: readers run on other threads.</summary>
+    private void CallReader()
+    {
+        if (_connection.Turns is { } turns) turns.Add(this, begins: _taken == 0);
+        else ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true); // One reader's work delays no other's tokens.
     }
 }
 

@@ -145,7 +145,8 @@ internal sealed class GrainGranaryClient : GranaryClient
             GranaryClientException error;
             try
             {
-                return EmbeddingVectors.Finish((await _generation.EmbedAsync(request, cancellationToken)).Vector, dimensions);
+                return (await _generation.EmbedAsync(request, cancellationToken)).Normalize(dimensions)
+                    ?? throw new GranaryGenerationException("The model gave a vector with components that are no numbers.");
             }
             catch (Exception exception) when (GrainErrors.Map(exception, requestId) is { } mapped)
             {

@@ -21,6 +21,20 @@ public static class GenerationLimits
     /// <summary>Likeliest tokens reported with each, of a completion: OpenAI's.</summary>
     public const int MaxCompletionLogprobs = 5;
 
+    /// <summary>Temperature: OpenAI's.</summary>
+    public const float MaxTemperature = 2;
+
+    /// <summary>Repetition penalty: what the engine takes without losing a logit.</summary>
+    public const float MinRepetitionPenalty = 0.01f;
+
+    public const float MaxRepetitionPenalty = 10;
+
+    /// <summary>Presence and frequency penalty, in either direction: OpenAI's.</summary>
+    public const float MaxPenalty = 2;
+
+    /// <summary>A token's bias, in either direction: OpenAI's.</summary>
+    public const float MaxBias = 100;
+
     /// <summary>Token ids with a bias.</summary>
     public const int MaxLogitBias = 1024;
 

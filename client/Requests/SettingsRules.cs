@@ -17,13 +17,13 @@ internal static class SettingsRules
         Refusals.RequireInteger("n", settings.Choices, 1, int.MaxValue);
         Refusals.RequireInteger(MaxTokensName(chat), settings.MaxTokens, 1, int.MaxValue);
         Refusals.RequireInteger("min_tokens", settings.MinTokens, 0, settings.MaxTokens ?? int.MaxValue);
-        Refusals.RequireNumber("temperature", settings.Temperature, 0, 2);
+        Refusals.RequireNumber("temperature", settings.Temperature, 0, GenerationLimits.MaxTemperature);
         Refusals.RequireNumber("top_p", settings.TopP, 0, 1, withoutMin: true);
         Refusals.RequireInteger("top_k", settings.TopK, -1, int.MaxValue);
         Refusals.RequireNumber("min_p", settings.MinP, 0, 1);
-        Refusals.RequireNumber("repetition_penalty", settings.RepetitionPenalty, 0, 10, withoutMin: true);
-        Refusals.RequireNumber("presence_penalty", settings.PresencePenalty, -2, 2);
-        Refusals.RequireNumber("frequency_penalty", settings.FrequencyPenalty, -2, 2);
+        Refusals.RequireNumber("repetition_penalty", settings.RepetitionPenalty, GenerationLimits.MinRepetitionPenalty, GenerationLimits.MaxRepetitionPenalty);
+        Refusals.RequireNumber("presence_penalty", settings.PresencePenalty, -GenerationLimits.MaxPenalty, GenerationLimits.MaxPenalty);
+        Refusals.RequireNumber("frequency_penalty", settings.FrequencyPenalty, -GenerationLimits.MaxPenalty, GenerationLimits.MaxPenalty);
         if (chat) Refusals.RequireInteger("top_logprobs", settings.TopLogprobs, 0, GenerationLimits.MaxTopLogprobs);
         else Refusals.RequireInteger("logprobs", settings.TopLogprobs, 0, GenerationLimits.MaxCompletionLogprobs);
         RequireLogitBias(settings.LogitBias);
@@ -71,7 +71,7 @@ internal static class SettingsRules
         if (biases is null) return;
         if (biases.Count > GenerationLimits.MaxLogitBias)
             throw Refusals.Invalid("logit_bias", $"logit_bias has more than {GenerationLimits.MaxLogitBias} entries.");
-        foreach (var (id, bias) in biases) Refusals.RequireNumber(string.Create(CultureInfo.InvariantCulture, $"logit_bias.{id}"), bias, -100, 100);
+        foreach (var (id, bias) in biases) Refusals.RequireNumber(string.Create(CultureInfo.InvariantCulture, $"logit_bias.{id}"), bias, -GenerationLimits.MaxBias, GenerationLimits.MaxBias);
     }
 
     private static void RequireStops(GenerationSettings settings)

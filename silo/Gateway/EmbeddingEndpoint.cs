@@ -55,25 +55,9 @@ internal sealed class EmbeddingEndpoint(
                 Deadline = until,
                 CacheSalt = plan.CacheSalt,
             };
-            vectors[i] = Finish((await client.EmbedAsync(request, token)).Vector, plan.Dimensions);
+            vectors[i] = (await client.EmbedAsync(request, token)).Normalize(plan.Dimensions) ?? throw ApiException.GenerationFailed();
         });
         return vectors;
-    }
-
-    /// <summary>The first components, of length 1; a vector without a direction stays as it is.</summary>
-    private static float[] Finish(float[] pooled, int? dimensions)
-    {
-        var vector = pooled.AsSpan(0, Math.Min(dimensions ?? pooled.Length, pooled.Length)).ToArray();
-        var squares = 0.0;
-        foreach (var component in vector) squares += (double)component * component;
-        if (!double.IsFinite(squares)) throw ApiException.GenerationFailed();
-        if (squares > 0)
-        {
-            var length = Math.Sqrt(squares);
-            for (var i = 0; i < vector.Length; i++) vector[i] = (float)(vector[i] / length);
-        }
-
-        return vector;
     }
 
     private static void Write(Utf8JsonWriter json, EmbeddingPlan plan, float[][] vectors)

@@ -20,14 +20,14 @@ internal static class SamplingFields
         {
             MaxTokens = maxTokens,
             MinTokens = fields.GetInteger("min_tokens", 0, maxTokens) ?? 0,
-            Temperature = fields.GetFloat("temperature", 0, 2) ?? defaults.Temperature ?? 1,
+            Temperature = fields.GetFloat("temperature", 0, GenerationLimits.MaxTemperature) ?? defaults.Temperature ?? 1,
             // vLLM writes "all" as -1 as well.
             TopK = Math.Max(0, fields.GetInteger("top_k", -1, int.MaxValue) ?? defaults.TopK ?? 0),
             TopP = fields.GetFloat("top_p", 0, 1, withoutMin: true) ?? defaults.TopP ?? 1,
             MinP = fields.GetFloat("min_p", 0, 1) ?? defaults.MinP ?? 0,
-            RepetitionPenalty = fields.GetFloat("repetition_penalty", 0, 10, withoutMin: true) ?? defaults.RepetitionPenalty ?? 1,
-            PresencePenalty = fields.GetFloat("presence_penalty", -2, 2) ?? 0,
-            FrequencyPenalty = fields.GetFloat("frequency_penalty", -2, 2) ?? 0,
+            RepetitionPenalty = fields.GetFloat("repetition_penalty", GenerationLimits.MinRepetitionPenalty, GenerationLimits.MaxRepetitionPenalty) ?? defaults.RepetitionPenalty ?? 1,
+            PresencePenalty = fields.GetFloat("presence_penalty", -GenerationLimits.MaxPenalty, GenerationLimits.MaxPenalty) ?? 0,
+            FrequencyPenalty = fields.GetFloat("frequency_penalty", -GenerationLimits.MaxPenalty, GenerationLimits.MaxPenalty) ?? 0,
             LogitBias = ReadLogitBias(fields, vocabulary, isStrict),
             Seed = ReadSeed(fields),
             StopTokenIds = ReadStopTokenIds(fields, vocabulary),
@@ -65,7 +65,7 @@ internal static class SamplingFields
                 throw ApiException.Invalid(Name, $"{Name} has a key that is not a token id; ids are 0 to {vocabulary - 1}.");
             }
 
-            biases[id] = new RequestFields(value, Name + ".").GetFloat(key, -100, 100) ?? 0;
+            biases[id] = new RequestFields(value, Name + ".").GetFloat(key, -GenerationLimits.MaxBias, GenerationLimits.MaxBias) ?? 0;
             if (biases.Count > GenerationLimits.MaxLogitBias) throw ApiException.Invalid(Name, $"{Name} has more than {GenerationLimits.MaxLogitBias} entries.");
         }
 

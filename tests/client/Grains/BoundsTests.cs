@@ -19,7 +19,7 @@ public sealed class BoundsTests(SimulatedCluster cluster) : IClassFixture<Simula
         ["top_p"] = (Plain with { TopP = 0 }, "top_p", "top_p is 0; it must be a number above 0 and at most 1."),
         ["top_k"] = (Plain with { TopK = -2 }, "top_k", "top_k is -2; it must be an integer of at least -1."),
         ["min_p"] = (Plain with { MinP = 1.5f }, "min_p", "min_p is 1.5; it must be a number from 0 to 1."),
-        ["repetition"] = (Plain with { RepetitionPenalty = 11 }, "repetition_penalty", "repetition_penalty is 11; it must be a number above 0 and at most 10."),
+        ["repetition"] = (Plain with { RepetitionPenalty = 11 }, "repetition_penalty", "repetition_penalty is 11; it must be a number from 0.01 to 10."),
         ["presence"] = (Plain with { PresencePenalty = -3 }, "presence_penalty", "presence_penalty is -3; it must be a number from -2 to 2."),
         ["frequency"] = (Plain with { FrequencyPenalty = 3 }, "frequency_penalty", "frequency_penalty is 3; it must be a number from -2 to 2."),
         ["bias"] = (Plain with { LogitBias = new Dictionary<int, float> { [1] = 101 } }, "logit_bias.1", "logit_bias.1 is 101; it must be a number from -100 to 100."),
