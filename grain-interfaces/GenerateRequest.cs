@@ -59,4 +59,8 @@ public sealed record GenerateRequest
     /// <summary>A replica failed in a step of this choice: it is computed in steps of its own until it has passed that place, so that nobody else can be lost with it.</summary>
     [Id(11)]
     public bool IsSuspect { get; init; }
+
+    /// <summary>A stream that this choice is of was begun before, and its gateway is gone: it waits for a replica as one that has lost its own, and hears no refusal.</summary>
+    [Id(12)]
+    public bool WasTaken { get; init; }
 }

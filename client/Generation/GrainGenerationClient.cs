@@ -53,7 +53,7 @@ public sealed class GrainGenerationClient : IGenerationClient
     {
         using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, _time, cancellationToken);
         await using var driver = new GenerationDriver(
-            request, _tickets, _connections, SearchFor(request.Model, request.RequestId, deadline.Token), _options, _metrics, _time, _logger, deadline.Token);
+            request, _tickets, _connections, SearchFor(request.Model, request.RequestId, request.WasTaken, deadline.Token), _options, _metrics, _time, _logger, deadline.Token);
         var end = FinishReason.Deadline;
         while (!deadline.HasPassed)
         {
@@ -90,7 +90,7 @@ public sealed class GrainGenerationClient : IGenerationClient
         using var deadline = new RequestDeadline(request.Deadline, DeadlineGrace, _time, cancellationToken);
         if (deadline.HasPassed) throw DeadlinePassed(request);
         var driver = new EmbedDriver(
-            request, _grains, _tickets, SearchFor(request.Model, request.RequestId, deadline.Token), _probe, DeadlineGrace, _time, deadline.Token);
+            request, _grains, _tickets, SearchFor(request.Model, request.RequestId, wasTaken: false, deadline.Token), _probe, DeadlineGrace, _time, deadline.Token);
         try
         {
             return await driver.RunAsync() ?? throw DeadlinePassed(request);
@@ -101,8 +101,8 @@ public sealed class GrainGenerationClient : IGenerationClient
         }
     }
 
-    private LifeSearch SearchFor(string model, string requestId, CancellationToken cancellationToken) =>
-        new(_tickets, _pauses, _options, _time, _logger, model, requestId, cancellationToken);
+    private LifeSearch SearchFor(string model, string requestId, bool wasTaken, CancellationToken cancellationToken) =>
+        new(_tickets, _pauses, _options, _time, _logger, model, requestId, cancellationToken) { WasTaken = wasTaken };
 
     private static TimeoutException DeadlinePassed(EmbedRequest request) =>
         new($"The deadline of request '{request.RequestId}', {request.Deadline:O}, has passed.");

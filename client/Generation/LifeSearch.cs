@@ -18,7 +18,7 @@ internal sealed partial class LifeSearch(
     private int _failures; // Since a token, or since the beginning.
 
     /// <summary>Some life took the request, or may have: from then on a refusal does not end it.</summary>
-    public bool WasTaken { get; private set; }
+    public bool WasTaken { get; set; }
 
     /// <summary>Lives that took the request and were lost.</summary>
     public int LostLives { get; private set; }

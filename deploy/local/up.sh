@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A cluster on this machine: Redis and N silos, the first with the HTTP gateway at a known address. Ctrl+C stops everything.
+# A cluster on this machine: Redis and N silos, each with an HTTP gateway, the first one's at a known address. Ctrl+C stops everything.
 #
 #   deploy/local/up.sh [N] [-- OPTIONS OF THE SILO]     N: 1 to 16, default 3
 #
@@ -7,8 +7,8 @@
 #   GRANARY_SILO           a built Granary.Silo.dll; without it the silo is built first
 #   GRANARY_URL            where the first silo listens; default http://127.0.0.1:8080
 #   GRANARY_START_SECONDS  longest wait for readiness; default 600: models may have to be imported first
-# Exit status: 0 after Ctrl+C or SIGTERM, 2 for wrong arguments or missing programs, otherwise that of the silo that ended;
-# 3 where the build has no genuine Orleans packages.
+# Exit status: 0 after Ctrl+C or SIGTERM, 2 for wrong arguments or missing programs, otherwise that of a silo that ended while the
+# cluster started, or of the last that ended by itself; 3 where the build has no genuine Orleans packages.
 set -uo pipefail
 
 count=3
@@ -104,6 +104,7 @@ done
 echo "Redis: 127.0.0.1:$redis_port"
 
 head -c 32 /dev/urandom | base64 > "$folder/secret" # The folder is the user's alone.
+urls=()
 threads=$(($(nproc) / count))
 [ "$threads" -eq 0 ] && threads=1
 for ((n = 1; n <= count; n++)); do
@@ -117,9 +118,11 @@ for ((n = 1; n <= count; n++)); do
         free_port
         listen=http://127.0.0.1:$REPLY
     fi
+    urls+=("$listen")
     Granary__Cluster__Redis=127.0.0.1:$redis_port Granary__Cluster__ClusterId=local-$$ Granary__Cluster__SiloName=silo-$n \
-        Granary__Cluster__SiloPort=$silo_port Granary__Cluster__GatewayPort=$gateway_port \
+        Granary__Cluster__Address=127.0.0.1 Granary__Cluster__SiloPort=$silo_port Granary__Cluster__GatewayPort=$gateway_port \
         Granary__Links__Endpoint=unix:$folder/links-$n Granary__Links__SecretFile=$folder/secret \
+        Granary__Cores=$threads \
         dotnet "$silo" --urls "$listen" --threads "$threads" "$@" > "$folder/silo-$n.log" 2>&1 &
     silos+=($!)
 done
@@ -141,12 +144,16 @@ until [ "$(status_of "$host" "$port" /health/ready)" = 200 ]; do
     fi
     sleep 0.2
 done
-echo "Ready: $url ($count silos; logs in $folder; Ctrl+C stops them)"
+echo "Ready: ${urls[*]} (logs in $folder; Ctrl+C stops them)"
 
-# Until a silo ends by itself, which no silo of a healthy cluster does.
-wait -n "${silos[@]}"
-status=$?
-[ $status -eq 0 ] && status=1
-for n in "${!silos[@]}"; do
-    kill -0 "${silos[$n]}" 2> /dev/null || fail $status "$folder/silo-$((n + 1)).log"
+# A silo that ends by itself is told of and the others go on: that is what a cluster is for.
+while wait -n -p ended "${silos[@]}"; status=$?; [ -n "${ended:-}" ]; do
+    for n in "${!silos[@]}"; do
+        [ "${silos[$n]}" = "$ended" ] || continue
+        unset "silos[$n]"
+        [ $status -eq 0 ] && status=1
+        [ ${#silos[@]} -eq 0 ] && fail $status "$folder/silo-$((n + 1)).log"
+        echo "silo-$((n + 1)) ended with $status, ${#silos[@]} go on; it said last:" >&2
+        tail -n 5 "$folder/silo-$((n + 1)).log" >&2
+    done
 done

@@ -158,6 +158,10 @@ public sealed class ClusterOptions
     /// <value>Default: none.</value>
     public string? Zone { get; set; }
 
+    /// <summary>The IP address at which this silo listens to other silos and to clients of the cluster, and by which they know it.</summary>
+    /// <value>Default: the first that the machine has on a network.</value>
+    public string? Address { get; set; }
+
     /// <summary>Port for other silos.</summary>
     /// <value>Default 0: a free one when alone, 11111 in a cluster.</value>
     public int SiloPort { get; set; }

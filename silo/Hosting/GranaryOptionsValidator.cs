@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Options;
 
 namespace Granary.Silo.Hosting;
@@ -42,6 +43,8 @@ internal sealed class GranaryOptionsValidator : IValidateOptions<GranaryOptions>
 
         if (options.Cluster.Host is { } host) Name("Cluster:Host", host);
         if (options.Cluster.Zone is { Length: > 0 } zone) Name("Cluster:Zone", zone);
+        if (options.Cluster.Address is { } address && (!IPAddress.TryParse(address, out var ip) || ip.Equals(IPAddress.Any) || ip.Equals(IPAddress.IPv6Any)))
+            failures.Add($"Granary:Cluster:Address is '{address}'; it must be one IP address of this machine.");
         Range("Cluster:SiloPort", options.Cluster.SiloPort, 0, 65_535);
         Range("Cluster:GatewayPort", options.Cluster.GatewayPort, 0, 65_535);
 

@@ -22,9 +22,12 @@ internal static class OrleansSilo
         else
         {
             silo.UseRedisClustering(cluster.Redis!);
-            silo.ConfigureEndpoints(
-                siloPort: cluster.SiloPort > 0 ? cluster.SiloPort : EndpointOptions.DEFAULT_SILO_PORT,
-                gatewayPort: cluster.GatewayPort > 0 ? cluster.GatewayPort : EndpointOptions.DEFAULT_GATEWAY_PORT);
+            RestoringMembershipTable.AddTo(silo.Services);
+            var siloPort = cluster.SiloPort > 0 ? cluster.SiloPort : EndpointOptions.DEFAULT_SILO_PORT;
+            var gatewayPort = cluster.GatewayPort > 0 ? cluster.GatewayPort : EndpointOptions.DEFAULT_GATEWAY_PORT;
+            // What is no address was refused.
+            if (IPAddress.TryParse(cluster.Address, out var address)) silo.ConfigureEndpoints(address, siloPort, gatewayPort);
+            else silo.ConfigureEndpoints(siloPort, gatewayPort);
             silo.Configure<Orleans.Configuration.ClusterOptions>(o => (o.ServiceId, o.ClusterId) = (cluster.ServiceId, cluster.ClusterId));
         }
 

@@ -64,7 +64,7 @@ public sealed class GranaryOptionsTests
     public void EveryFailureOfPartitionsAndLinks_IsTold()
     {
         var options = new GranaryOptions { Stages = -1, Ranks = 65, Silos = 17, Cores = -1, MemoryBytes = -1 };
-        (options.Cluster.Redis, options.Cluster.SiloName, options.Cluster.Host) = ("redis", "a/b", " ");
+        (options.Cluster.Redis, options.Cluster.SiloName, options.Cluster.Host, options.Cluster.Address) = ("redis", "a/b", " ", "0.0.0.0");
         options.Links = new LinksOptions
         {
             Endpoint = "udp://x",
@@ -89,6 +89,7 @@ public sealed class GranaryOptionsTests
                 "Granary:MemoryBytes is -1; it must be from 0 to 9223372036854775807.",
                 "Granary:Cluster:SiloName is 'a/b'; it must have no '/', which separates names of silos and devices.",
                 "Granary:Cluster:Host has 1 characters; it must have 1 to 100, not only spaces.",
+                "Granary:Cluster:Address is '0.0.0.0'; it must be one IP address of this machine.",
                 "Granary:Links:Endpoint is 'udp://x'; it must be tcp://host:port, unix:/path or memory:name.",
                 "Granary:Links:Secret has 4 bytes; it must have 16 to 4096.",
                 "Granary:Links:Secret and Granary:Links:SecretFile are both set; it must be one of them.",

@@ -13,7 +13,7 @@ internal sealed class AwayPlacementAttribute() : PlacementAttribute(new AwayPlac
 internal sealed class AwayPlacement : PlacementStrategy;
 
 /// <summary>Takes one of the other silos by the highest weight of grain and silo: keys spread evenly, and two callers mean the same silo.</summary>
-/// <remarks>It runs on the caller's silo: that is the local one.</remarks>
+/// <remarks>It runs on the caller's silo: that is the local one. But a call that was forwarded is placed by the silo that forwards it.</remarks>
 internal sealed class AwayDirector : IPlacementDirector
 {
     public Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)

@@ -38,7 +38,7 @@ internal sealed class ResumableStream(StreamHead head, int takeover, RecordedCho
         }
 
         // The gateway before may not have ended its own yet.
-        if (isResumed) request = request with { RequestId = $"{request.RequestId}~{takeover}", Group = request.Group is { } group ? $"{group}~{takeover}" : null };
+        if (isResumed) request = request with { WasTaken = true, RequestId = $"{request.RequestId}~{takeover}", Group = request.Group is { } group ? $"{group}~{takeover}" : null };
         var tokens = request.ReplayedTokens;
         await foreach (var chunk in client.GenerateAsync(request, cancellationToken))
         {

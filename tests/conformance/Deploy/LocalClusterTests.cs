@@ -37,9 +37,12 @@ public sealed class LocalClusterTests : IDisposable
             {
                 Assert.True(ready?.StartsWith($"Ready: {url} ", StringComparison.Ordinal), ready ?? await errors);
                 Assert.Contains("Paris", await AskAsync(url, bound.Token));
+                using (var kill9 = Process.Start("kill", ["-KILL", $"{SiloOf(script, name: "silo-2")}"])) await kill9.WaitForExitAsync(bound.Token);
+                Assert.Contains("Paris", await AskAsync(url, bound.Token));
                 using var kill = Process.Start("kill", ["-TERM", $"{script.Id}"]);
                 await script.WaitForExitAsync(bound.Token);
-                Assert.Equal((0, ""), (script.ExitCode, await errors));
+                Assert.Equal(0, script.ExitCode);
+                Assert.StartsWith("silo-2 ended with 137, 1 go on; it said last:\n", await errors, StringComparison.Ordinal);
             }
             else
             {
@@ -112,6 +115,10 @@ public sealed class LocalClusterTests : IDisposable
         if (programs is not null) start.Environment["PATH"] = $"{programs}:{Environment.GetEnvironmentVariable("PATH")}";
         return Process.Start(start)!;
     }
+
+    /// <summary>The script's child that is the silo.</summary>
+    private static int SiloOf(Process script, string name) => File.ReadAllText($"/proc/{script.Id}/task/{script.Id}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries)
+        .Select(int.Parse).Single(child => File.ReadAllText($"/proc/{child}/environ").Split('\0').Contains($"Granary__Cluster__SiloName={name}"));
 
     private static async Task<string> AskAsync(string url, CancellationToken cancellationToken)
     {
