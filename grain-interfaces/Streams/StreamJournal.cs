@@ -90,7 +90,7 @@ public sealed record StreamTokens
 /// <summary>What a gateway read since its last batch.</summary>
 /// <param name="Takeover">Which gateway it is: 1 for the stream's first, one more for each that took it over.</param>
 /// <param name="Head">With the first batch, and where everything is told again.</param>
-/// <param name="Choices">At most one entry for each choice.</param>
+/// <param name="Choices">At most one entry for each choice; none is a sign of life.</param>
 [GenerateSerializer, Immutable, Alias("granary.stream-batch")]
 public sealed record StreamBatch([property: Id(0)] int Takeover, [property: Id(1)] StreamHead? Head, [property: Id(2)] StreamTokens[] Choices);
 

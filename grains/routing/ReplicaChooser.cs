@@ -30,10 +30,10 @@ public sealed class ReplicaChooser(IRoutingPolicy policy, RoutingSettings settin
             if (room == roomy) _candidates[count++] = index;
         }
 
-        if (count == 0) return new(-1, 0, obstacle);
+        if (count == 0) return new(-1, default, obstacle);
         var view = new RoutingView(replicas, _candidates.AsSpan(0, count), MeanSpeeds.Of(replicas, settings));
         if (chosen < 0) chosen = policy.Pick(view, request);
-        return new(chosen, RouteCost.Of(replicas[chosen], request, view.Speeds, settings).FirstToken, RouteObstacle.None, replicas[chosen].Overlap);
+        return new(chosen, RouteCost.Of(replicas[chosen], request, view.Speeds, settings), RouteObstacle.None, replicas[chosen].Overlap);
     }
 
     /// <summary>Most tokens of a prompt there; where a token is to follow, a position must remain for it.</summary>

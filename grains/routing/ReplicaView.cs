@@ -11,8 +11,7 @@ namespace Granary.Routing;
 /// <param name="Unseen">What is booked there and its last report cannot show yet.</param>
 /// <param name="Overlap">What it has of the request's prefix.</param>
 public readonly record struct ReplicaView(
-    ReplicaDescriptor Replica, ReplicaLoad? Load, bool IsReachable = true, int BookedRequests = 0, BookedWork Unseen = default, PrefixOverlap Overlap = default,
-    double TurnoverSeconds = double.PositiveInfinity)
+    ReplicaDescriptor Replica, ReplicaLoad? Load, bool IsReachable = true, int BookedRequests = 0, BookedWork Unseen = default, PrefixOverlap Overlap = default)
 {
     /// <summary>Sequences there, those on their way included.</summary>
     public int Sequences => (Load?.RunningSequences ?? 0) + (Load?.WaitingSequences ?? 0) + Unseen.Requests;

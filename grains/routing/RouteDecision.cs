@@ -2,10 +2,14 @@ namespace Granary.Routing;
 
 /// <summary>Which replica was chosen, or why none was.</summary>
 /// <param name="Index">Into the views; -1 where none was chosen.</param>
-/// <param name="PredictedWaitSeconds">Until the request's first token.</param>
+/// <param name="Cost">What it costs there; nothing where none was chosen.</param>
 /// <param name="Obstacle">What stood in the way of all of them.</param>
 /// <param name="Overlap">What the chosen one has of the request's prefix.</param>
-public readonly record struct RouteDecision(int Index, double PredictedWaitSeconds, RouteObstacle Obstacle, PrefixOverlap Overlap = default);
+public readonly record struct RouteDecision(int Index, RouteCost Cost, RouteObstacle Obstacle, PrefixOverlap Overlap = default)
+{
+    /// <summary>Until the request's first token.</summary>
+    public double PredictedWaitSeconds => Cost.FirstToken;
+}
 
 /// <summary>Why a request can go nowhere.</summary>
 public enum RouteObstacle

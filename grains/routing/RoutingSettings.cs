@@ -19,23 +19,20 @@ public sealed record RoutingSettings
     /// <remarks>Replicas tell of it within a tenth of a second; routers that all take the one best replica meanwhile would all be wrong.</remarks>
     public double TieShare { get; init; } = 0.1;
 
-    /// <summary>What a second of computing weighs against a second of waiting: it also delays whoever comes behind, by twice as much where prompts take two thirds of the time (1 / (1 - utilization)).</summary>
-    public double RecomputeWeight { get; init; } = 3;
+    /// <summary>What a second of computing weighs against a second of waiting: it also delays whoever comes behind, by three times as much where prompts take three quarters of the time (1 / (1 - utilization)).</summary>
+    public double RecomputeWeight { get; init; } = 4;
 
     /// <summary>What leaving a conversation's blocks behind weighs, against a second of waiting: as many turns may follow. Of a prompt of which a cache has a part, it is saved by the square of that share.</summary>
-    public double ConversationWeight { get; init; } = 16;
+    public double ConversationWeight { get; init; } = 20;
 
-    /// <summary>Of a prompt that takes longer to compute, so much counts as what later turns would want: long prompts are for the most part of one turn.</summary>
-    public double ConversationSeconds { get; init; } = 0.2;
+    /// <summary>Of a prompt that takes longer to compute, so much counts as what later turns would want; what a long one loses counts in <see cref="RecomputeWeight"/>.</summary>
+    public double ConversationSeconds { get; init; } = 0.05;
 
-    /// <summary>What each token that sequences hold in a cache weighs, as a share of computing one: each step that decodes reads them.</summary>
-    public double HeldTokenShare { get; init; } = 0.2;
+    /// <summary>What each token that sequences hold in a cache weighs, as a share of computing one: each step that decodes reads them. Weighed more, it has all routers see one replica as the best.</summary>
+    public double HeldTokenShare { get; init; } = 0.05;
 
     /// <summary>Tokens that a sequence counts as holding besides its own: also a short one takes its share of each step.</summary>
     public int SequenceTokens { get; init; } = 256;
-
-    /// <summary>What blocks that are given up for the prompt weigh, as a share of computing it; where a cache gives up what is older than elsewhere, in proportion less.</summary>
-    public double EvictionShare { get; init; } = 0.3;
 
     /// <summary>Seconds per prefill token, until any replica has measured its own.</summary>
     public double AssumedSecondsPerPrefillToken { get; init; } = 0.001;

@@ -64,7 +64,7 @@ public sealed class RoutingTable
         _order.Clear();
         foreach (var replica in adopted)
         {
-            if (!_lives.TryGetValue(replica.Replica, out var life)) _lives.Add(replica.Replica, life = new RoutedLife(replica, new(_index), new(_time)));
+            if (!_lives.TryGetValue(replica.Replica, out var life)) _lives.Add(replica.Replica, life = new RoutedLife(replica, new(_index)));
             _order.Add(life);
         }
     }
@@ -83,7 +83,7 @@ public sealed class RoutingTable
         if (askedAt >= life.LostAt) life.IsReachable = true;
         (life.Load, life.HeardAt) = (news.Load, _time.GetTimestamp());
         _bookings.Reported(replica, askedAt);
-        if (life.Events.Take(news.Kv)) life.Turnover.Add(news.Kv.Runs.Sum(run => run is { IsStored: true, Tier: KvTier.Device } ? run.Count : 0), life.CapacityBlocks);
+        life.Events.Take(news.Kv);
         return life.Events.IsBehind;
     }
 
@@ -114,10 +114,9 @@ public sealed class RoutingTable
 
         ref readonly var view = ref _views[decision.Index];
         var life = _order[decision.Index];
-        var cost = RouteCost.Of(view, request, MeanSpeeds.Of(_views.AsSpan(0, _order.Count), _settings), _settings);
         var cached = RouteCost.CachedTokens(view, request);
         var shares = life.Life == _bookings.HomeOf(request.Group); // The group's first pays for the prompt they share.
-        var work = shares ? new BookedWork(1, 0, 0, 0) : new BookedWork(1, request.PromptTokens, request.PromptTokens - cached, cost.Prefill);
+        var work = shares ? new BookedWork(1, 0, 0, 0) : new BookedWork(1, request.PromptTokens, request.PromptTokens - cached, decision.Cost.Prefill);
         var known = Blocks(life.Descriptor, request);
         ticket = new()
         {
@@ -172,7 +171,7 @@ public sealed class RoutingTable
         foreach (var life in CollectionsMarshal.AsSpan(_order))
         {
             var overlap = life.Descriptor.BlockTokens == request.BlockTokens ? _overlaps[life.Events.Replica] : default;
-            _views[place++] = new(life.Descriptor, life.Load, life.IsReachable, _bookings.BookedRequests(life.Life), _bookings.Unseen(life.Life), overlap, life.Turnover.Age(life.CapacityBlocks));
+            _views[place++] = new(life.Descriptor, life.Load, life.IsReachable, _bookings.BookedRequests(life.Life), _bookings.Unseen(life.Life), overlap);
         }
 
         return _views.AsSpan(0, place);
@@ -186,17 +185,13 @@ public sealed class RoutingTable
     }
 
     /// <summary>One life and what was last heard of it.</summary>
-    private sealed class RoutedLife(ReplicaDescriptor descriptor, ReplicaEvents events, CacheTurnover turnover)
+    private sealed class RoutedLife(ReplicaDescriptor descriptor, ReplicaEvents events)
     {
         public ReplicaDescriptor Descriptor => descriptor;
 
         public ReplicaLife Life => descriptor.Replica;
 
         public ReplicaEvents Events => events;
-
-        public CacheTurnover Turnover => turnover;
-
-        public long CapacityBlocks { get; } = descriptor.KvCapacityTokens / descriptor.BlockTokens;
 
         public ReplicaLoad? Load { get; set; }
 

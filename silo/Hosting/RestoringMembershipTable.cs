@@ -19,10 +19,11 @@ internal sealed partial class RestoringMembershipTable(IMembershipTable table, I
     /// <summary>Puts it around the table that a clustering provider has added.</summary>
     public static void AddTo(IServiceCollection services)
     {
-        if (services.LastOrDefault(service => service.ServiceType == typeof(IMembershipTable)) is not { ImplementationFactory: { } make } found) return;
+        if (services.LastOrDefault(service => service.ServiceType == typeof(IMembershipTable)) is not { } found) return;
         services.Remove(found);
         services.AddSingleton<IMembershipTable>(provider => new RestoringMembershipTable(
-            (IMembershipTable)make(provider), provider.GetRequiredService<ILogger<RestoringMembershipTable>>()));
+            (IMembershipTable)(found.ImplementationFactory?.Invoke(provider) ?? ActivatorUtilities.CreateInstance(provider, found.ImplementationType!)),
+            provider.GetRequiredService<ILogger<RestoringMembershipTable>>()));
     }
 
     public async Task<MembershipTableData> ReadAll()

@@ -54,6 +54,8 @@ internal sealed partial class StreamGrain(
             return StreamAppend.Unknown;
         }
 
+        // A sign of life: it changes nothing while there is time.
+        if (!begins && batch.Choices.Length == 0 && state.ExpiresAt - time.GetUtcNow() > _options.Retention / 2) return StreamAppend.Kept;
         if (begins) Begin(batch.Head!, batch.Takeover);
         if (!state.Continues(batch.Choices)) return StreamAppend.Unknown;
         if (state.Bytes + batch.Choices.Sum(part => part.Bytes) > _options.MaxBytes) return StreamAppend.Full;

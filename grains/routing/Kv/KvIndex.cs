@@ -26,6 +26,7 @@ public sealed class KvIndex
     private readonly List<int> _slotOf = []; // By a replica's number; -1 where the number is free.
     private readonly Stack<int> _freeNumbers = new();
     private readonly List<int> _numberOf = []; // By slot; -1 where its life has ended.
+    private readonly List<bool> _isUsed = []; // By slot: whether blocks may name it.
     private readonly Stack<int> _freeSlots = new();
     private readonly List<int> _dead = []; // Slots that wait for the next sweep to begin.
     private readonly List<int> _sweeping = []; // Slots that will be free when this one ends.
@@ -91,13 +92,14 @@ public sealed class KvIndex
     public void Apply(int replica, KvEvents events, int skip = 0)
     {
         var slot = SlotOf(replica);
-        if (events.IsSnapshot)
+        if (events.IsSnapshot && _isUsed[slot]) // The first of a life has nothing to take back: nothing is swept for it.
         {
             End(slot);
             slot = TakeSlot();
             Bind(replica, slot);
         }
 
+        _isUsed[slot] |= events.Blocks.Length > 0;
         var at = 0;
         foreach (var run in events.Runs)
         {
@@ -254,6 +256,7 @@ public sealed class KvIndex
         if (_freeSlots.TryPop(out var slot)) return slot;
         if (_numberOf.Count == MaxSlots) throw new InvalidOperationException($"The index holds {MaxSlots} lives; that is the most.");
         _numberOf.Add(-1);
+        _isUsed.Add(false);
         if (_live.Length < (_numberOf.Count + 63) / 64) Array.Resize(ref _live, _live.Length + 1);
         return _numberOf.Count - 1;
     }
@@ -286,7 +289,12 @@ public sealed class KvIndex
             Sweep(ref _parts[_sweptParts]);
             _sweptParts = (_sweptParts + 1) % _parts.Length;
             if (_sweptParts != 0) continue;
-            foreach (var slot in _sweeping) _freeSlots.Push(slot);
+            foreach (var slot in _sweeping)
+            {
+                _freeSlots.Push(slot);
+                _isUsed[slot] = false;
+            }
+
             _sweeping.Clear();
         }
     }

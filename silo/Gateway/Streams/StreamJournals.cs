@@ -85,6 +85,7 @@ internal sealed class StreamJournals(IGrainFactory grains, ApiKeys keys, IOption
             Sampling = [.. plan.Sampling.Select(sampling => sampling with { Seed = head.Seed })],
         };
         var recorder = Record(from.Stream, head, journal.Takeover, isKept: true, choices);
+        recorder.Start();
         return (new(head, journal.Takeover, choices, recorder, new EventIds(from, plan.ChoiceCount, recorder)), restored);
     }
 

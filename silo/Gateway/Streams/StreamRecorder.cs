@@ -14,7 +14,10 @@ internal sealed partial class StreamRecorder(
     /// <summary>Tokens of all choices that make a batch.</summary>
     public const int BatchTokens = 64;
 
-    /// <summary>Age at which fewer tokens are a batch as well. What comes later is generated again by whoever goes on.</summary>
+    /// <summary>
+    /// Age at which fewer tokens are a batch as well, and none too: so a stream that waits for its tokens keeps its journal, and hears that another gateway has it. What comes
+    /// later is generated again by whoever goes on.
+    /// </summary>
     public static readonly TimeSpan BatchPeriod = TimeSpan.FromSeconds(1);
 
     /// <summary>Further attempts once the stream has ended, when no token makes one.</summary>
@@ -25,6 +28,7 @@ internal sealed partial class StreamRecorder(
     private readonly TaskCompletionSource _answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly long _began = time.GetTimestamp();
     private volatile bool _hasBegun = isKept;
+    private ITimer? _beat; // Null before the start.
     private long _bytes = head.Body.Length;
     private long _sent;
     private bool _isKept = isKept;
@@ -51,12 +55,18 @@ internal sealed partial class StreamRecorder(
         cancellationToken.ThrowIfCancellationRequested();
     }
 
-    /// <summary>Makes the journal, beside what the stream does.</summary>
+    /// <summary>Makes the journal where there is none yet, beside what the stream does, and tells it from now on.</summary>
     public void Start()
     {
-        StreamBatch batch;
-        lock (_gate) batch = TakeBatch();
-        _ = SendAsync(batch);
+        StreamBatch? batch = null;
+        lock (_gate)
+        {
+            if (_isKept) _sent = _began;
+            else batch = TakeBatch();
+            _beat = time.CreateTimer(static recorder => ((StreamRecorder)recorder!).Beat(), this, BatchPeriod, Timeout.InfiniteTimeSpan);
+        }
+
+        if (batch is not null) _ = SendAsync(batch);
     }
 
     public void Add(int choice, in TokenChunk chunk)
@@ -82,11 +92,25 @@ internal sealed partial class StreamRecorder(
     /// <remarks>The source of <see cref="TakenOver"/> has neither timer nor handle, and a last batch may still cancel it.</remarks>
     public void Dispose()
     {
+        _beat?.Dispose();
         StreamBatch? batch = null;
         lock (_gate)
         {
             _hasEnded = true;
             if (!_isSending && !_isOver && (Pending > 0 || !_isKept)) batch = TakeBatch();
+        }
+
+        if (batch is not null) _ = SendAsync(batch);
+    }
+
+    private void Beat()
+    {
+        StreamBatch? batch = null;
+        lock (_gate)
+        {
+            if (_isOver || _hasEnded) return;
+            if (!_isSending && time.GetElapsedTime(_sent) >= BatchPeriod) batch = TakeBatch();
+            _beat!.Change(BatchPeriod, Timeout.InfiniteTimeSpan);
         }
 
         if (batch is not null) _ = SendAsync(batch);

@@ -21,16 +21,24 @@ internal static class ReplayBenchmark
         var policies = RoutingPolicies.Names.ToArray();
         string[] traces = ["mooncake", "azure"];
         var restarts = true;
+        var offsets = 0;
         for (var i = 0; i + 1 < args.Length; i += 2)
         {
             if (args[i] == "--output") output = args[i + 1];
             else if (args[i] == "--policies") policies = args[i + 1].Split(',');
             else if (args[i] == "--traces") traces = args[i + 1].Split(',');
             else if (args[i] == "--restarts") restarts = bool.Parse(args[i + 1]);
+            else if (args[i] == "--offsets") offsets = int.Parse(args[i + 1], CultureInfo.InvariantCulture);
         }
 
         var mooncake = Traces.Mooncake(SharedData.Path("traces", "mooncake", "synthetic_trace.jsonl"));
         var azure = Traces.Azure(SharedData.Path("traces", "azure", "AzureLLMInferenceTrace_code.csv"), seed: 1);
+        if (offsets > 0)
+        {
+            Report.Write(output, new { Offsets = ReplayOffsets.Run(Setups(mooncake, azure).Where(setup => traces.Contains(setup.Trace.Name)), policies, offsets) });
+            return 0;
+        }
+
         var rows = new List<Row>();
         foreach (var setup in Setups(mooncake, azure).Where(setup => traces.Contains(setup.Trace.Name)))
         {
@@ -101,7 +109,7 @@ internal static class ReplayBenchmark
         return losses;
     }
 
-    private sealed record Setup(Trace Trace, DeviceCosts Costs, int Replicas, int Blocks, double[] Loads)
+    internal sealed record Setup(Trace Trace, DeviceCosts Costs, int Replicas, int Blocks, double[] Loads)
     {
         public string Title => $"{Trace.Name}, {Replicas} replicas ({Costs.Name}) of {Blocks / Replicas} blocks of {Trace.BlockTokens} tokens, 2 routers";
 

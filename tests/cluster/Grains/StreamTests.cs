@@ -109,6 +109,23 @@ public sealed class StreamTests
         Assert.Equal((0, 0), Memory(cluster).Held);
     }
 
+    /// <summary>A stream whose tokens take their time keeps its journal, and writes it no more often than it has to.</summary>
+    [Fact]
+    public async Task SignsOfLife_KeepTheJournal_AndAreFenced()
+    {
+        await using var cluster = await StartAsync(options => options.Retention = TimeSpan.FromSeconds(10));
+        var grain = Grain(cluster, "s");
+        await grain.AppendAsync(new(1, Head(), []));
+        for (var i = 0; i < 10; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(3));
+            Assert.Equal(StreamAppend.Kept, await grain.AppendAsync(new(1, null, [])));
+        }
+
+        Assert.NotNull(await grain.TakeOverAsync(Owner));
+        Assert.Equal(StreamAppend.TakenOver, await grain.AppendAsync(new(1, null, [])));
+    }
+
     [Fact]
     public async Task BeyondItsBytes_WhatIsThereStays()
     {
@@ -222,7 +239,8 @@ public sealed class StreamTests
         var grain = Grain(cluster, "s");
         await grain.AppendAsync(new(1, Head(), []));
         for (var i = 0; i < 5; i++) await grain.AppendAsync(new(1, null, [Tokens(0, i, i)]));
-        Assert.Equal(1 + 6, records.Writes);
+        await grain.AppendAsync(new(1, null, []));
+        Assert.Equal(1 + 6, records.Writes); // None for a sign of life.
 
         await grain.ForgetAsync();
 

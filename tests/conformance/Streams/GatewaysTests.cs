@@ -32,7 +32,7 @@ public sealed class GatewaysTests
         List<StreamEvent> had;
         await using (var stream = await EventStream.OpenAsync(http, path, body))
         {
-            had = await stream.ReadAsync(12);
+            had = await stream.ReadAsync(path == ResponsesApi.Path ? 6 : 12); // A response may be drawn short: its opening, and two tokens.
             await second.StopAsync(new CancellationToken(canceled: true));
         }
 

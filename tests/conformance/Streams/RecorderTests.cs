@@ -76,6 +76,27 @@ public sealed class RecorderTests : IDisposable
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => ready.WaitAsync(Patience));
     }
 
+    /// <summary>A gateway whose stream waits for tokens hears that its client reads elsewhere.</summary>
+    [Fact]
+    public async Task NoTokens_TellsSignsOfLife_AndHearsThatTheStreamIsTaken()
+    {
+        _journal.Answer.SetResult(StreamAppend.Kept);
+        await _ids.WhenReadyAsync(default).AsTask().WaitAsync(Patience);
+        var taken = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var _ = _recorder.TakenOver.Register(taken.SetResult);
+        _journal.Answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        _time.Advance(StreamRecorder.BatchPeriod);
+        await _journal.Ended.Task.WaitAsync(Patience);
+        Assert.Null(_journal.Batches[1].Head);
+        Assert.Empty(_journal.Batches[1].Choices);
+        _journal.Answer.SetResult(StreamAppend.TakenOver);
+
+        await taken.Task.WaitAsync(Patience);
+        _time.Advance(StreamRecorder.BatchPeriod);
+        Assert.Equal(2, _journal.Batches.Count); // Nothing is told any more.
+    }
+
     private string Line(int tokens)
     {
         var output = new ArrayBufferWriter<byte>();
@@ -84,10 +105,10 @@ public sealed class RecorderTests : IDisposable
         return Encoding.ASCII.GetString(output.WrittenSpan);
     }
 
-    /// <summary>Answers its first batch when a test says so.</summary>
+    /// <summary>Answers when a test says so.</summary>
     private sealed class HeldJournal : IStreamGrain
     {
-        public TaskCompletionSource<StreamAppend> Answer { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<StreamAppend> Answer { get; set; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public TaskCompletionSource Ended { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 

@@ -18,6 +18,10 @@ public sealed record Trace(string Name, int BlockTokens, TraceRequest[] Requests
     /// <summary>The same requests, arriving so many times as fast.</summary>
     public Trace AtLoad(double factor) => this with { Requests = [.. Requests.Select(request => request with { Arrival = request.Arrival / factor })] };
 
+    /// <summary>What is left of it without its first requests, from its new first on.</summary>
+    public Trace Without(int first) =>
+        this with { Requests = [.. Requests.Skip(first).Select(request => request with { Arrival = request.Arrival - Requests[first].Arrival })] };
+
     /// <summary>Share of blocks that one cache of so many blocks finds, used in order of arrival and least recently used first given up: what no cluster of that size can be asked to exceed by much.</summary>
     public double OracleReuse(int capacity)
     {

@@ -93,8 +93,8 @@ public sealed class ReplicaChooserTests
     public void SlowReplicaIdle_FastReplicaBusy_ComparesSeconds()
     {
         // 1 s of work on the fast one against 2 s of the request itself on the slow one.
-        var fast = new ReplicaView(Descriptor("m/0"), Load(pending: 900, secondsPerToken: 0.001));
-        var slow = new ReplicaView(Descriptor("m/1"), Load(pending: 0, secondsPerToken: 0.02));
+        var fast = new ReplicaView(Descriptor("m/0"), Load(pending: 900, secondsPerToken: 0.001) with { Steps = 1L << 40 });
+        var slow = new ReplicaView(Descriptor("m/1"), Load(pending: 0, secondsPerToken: 0.02) with { Steps = 1L << 40 });
 
         var decision = _chooser.Choose([fast, slow], new RouteRequest { RequestId = "r", PromptTokens = 100, MaxTokens = 1 });
 
@@ -149,12 +149,12 @@ public sealed class ReplicaChooserTests
             Excluded = silent || tooLong ? [] : [view.Replica.Replica],
         };
 
-        Assert.Equal(new RouteDecision(-1, 0, Enum.Parse<RouteObstacle>(obstacle)), _chooser.Choose([view], request));
+        Assert.Equal(new RouteDecision(-1, default, Enum.Parse<RouteObstacle>(obstacle)), _chooser.Choose([view], request));
     }
 
     [Fact]
     public void NoReplicas_SaysSo() =>
-        Assert.Equal(new RouteDecision(-1, 0, RouteObstacle.NoReplica), _chooser.Choose([], new RouteRequest { RequestId = "r", PromptTokens = 1, MaxTokens = 1 }));
+        Assert.Equal(new RouteDecision(-1, default, RouteObstacle.NoReplica), _chooser.Choose([], new RouteRequest { RequestId = "r", PromptTokens = 1, MaxTokens = 1 }));
 
     private static ReplicaDescriptor Descriptor(string id, int contextLength = 1024, long capacity = 4096) =>
         new() { Replica = new(id, 1), ContextLength = contextLength, KvCapacityTokens = capacity };

@@ -18,40 +18,52 @@ public sealed class RouteCostTests
         var cost = RouteCost.Of(View(overlap: new(20, 5, 0, 0)), Request, new(0.001, 1e-6), Settings);
         Assert.Equal(0.6 + 0.4197, cost.Prefill, 9);
         Assert.Equal(5 * 16 * 1e-5, cost.Transfer, 9);
-        Assert.Equal(2 * cost.Prefill, cost.Delay, 9); // A weight of 3.
-        Assert.Equal(0, cost.Eviction, 9); // Its cache is not full.
+        Assert.Equal(3 * cost.Prefill, cost.Delay, 9); // A weight of 4.
     }
 
-    /// <summary>Pending 2 s and booked 0.5 s; held: 30 blocks of 16, 200 booked tokens, (2 + 1 + 1) sequences of 100 more; a fifth of a millisecond each.</summary>
+    /// <summary>Pending 2 s and booked 0.5 s; held: 30 blocks of 16, 200 booked tokens, (2 + 1 + 1) sequences of 100 more; a twentieth of a millisecond each.</summary>
     [Fact]
     public void Of_WaitAndPressure_CountWhatIsThereAndWhatIsBooked()
     {
         var load = Load() with { PendingPrefillSeconds = 2, KvBlocksUsed = 30, RunningSequences = 2, WaitingSequences = 1 };
         var cost = RouteCost.Of(View(load, unseen: new(1, 200, 200, 0.5)), Request, new(0.001, 0), Settings);
         Assert.Equal(2.5, cost.Wait, 9);
-        Assert.Equal(0.2 * 0.001 * (480 + 200 + 400), cost.Pressure, 9);
+        Assert.Equal(0.05 * 0.001 * (480 + 200 + 400), cost.Pressure, 9);
     }
 
-    /// <summary>A cache that gives up what is twice as old as the mean loses half as much: 0.3 x 1 s / 2.</summary>
+    /// <summary>512 steps weigh as much as the mean of all, three times as many three quarters; what then is within twice the mean is taken for chance.</summary>
+    [Theory]
+    [InlineData(0.005, 0, 0.001)]
+    [InlineData(0.005, 50, 0.001)]
+    [InlineData(0.005, 511, 0.003)]
+    [InlineData(0.005, 1535, 0.004)]
+    [InlineData(0.0019, 1_000_000, 0.001)]
+    [InlineData(0.0002, 511, 0.001)] // Halfway is 0.0006.
+    [InlineData(0.0002, 1535, 0.0004)]
+    [InlineData(0, 1535, 0.001)]
+    public void For_OwnMeasurement_CountsTheMoreTheMoreItHasWorked(double own, long steps, double expected) =>
+        Assert.Equal(expected, new MeanSpeeds(0.001, 0).For(Load() with { SecondsPerPrefillToken = own, Steps = steps }).PrefillToken, 9);
+
+    /// <summary>A replica whose first prompts seemed slow is sent new ones all the same, and so gets to measure again.</summary>
     [Fact]
-    public void Of_FullCaches_OldBlocksAreWorthLess() =>
-        Assert.Equal(0.15, RouteCost.Of(View() with { TurnoverSeconds = 200 }, Request, new(0.001, 0, 100), Settings).Eviction, 9);
+    public void Pick_OneSeemsSlowByItsFirstSteps_IsNotAvoided()
+    {
+        var seems = Load() with { SecondsPerPrefillToken = 0.005, Steps = 20 };
+        ReplicaView[] views = [View(seems), View(Load() with { SecondsPerPrefillToken = 0.001, Steps = 5000 }, id: "b")];
+        Assert.Equal([0, 1], Places(views));
+        views[0] = views[0] with { Load = seems with { Steps = 5000 } };
+        Assert.Equal([1], Places(views));
 
-    [Theory]
-    [InlineData(0.0019, 0.001)] // Within twice: taken for chance.
-    [InlineData(0.00051, 0.001)]
-    [InlineData(0.0021, 0.0021)]
-    [InlineData(0.00049, 0.00049)]
-    [InlineData(0, 0.001)]
-    public void For_OwnMeasurement_CountsWhereItDiffers(double own, double expected) =>
-        Assert.Equal(expected, new MeanSpeeds(0.001, 0).For(Load() with { SecondsPerPrefillToken = own }).PrefillToken, 9);
+        static IEnumerable<int> Places(ReplicaView[] views) =>
+            Enumerable.Range(0, 64).Select(i => new SecondsPolicy(Settings).Pick(new(views, [0, 1], MeanSpeeds.Of(views, Settings)), Request with { Blocks = [(ulong)i] })).Distinct().Order();
+    }
 
-    /// <summary>Of 0.2 s at most, 16 times: nothing of it is saved by no block, a quarter by half of the prompt, nearly all by all but its end.</summary>
+    /// <summary>Of 0.05 s at most, 20 times: nothing of it is saved by no block, a quarter by half of the prompt, nearly all by all but its end.</summary>
     [Theory]
-    [InlineData(0, 1000, 3.2)]
-    [InlineData(25, 800, 2.4)]
-    [InlineData(62, 1000, 0.0509952)]
-    [InlineData(0, 100, 1.6)]
+    [InlineData(0, 1000, 1)]
+    [InlineData(25, 800, 0.75)]
+    [InlineData(62, 1000, 0.015936)]
+    [InlineData(0, 40, 0.8)]
     public void Of_LessOfThePromptIsThere_LeavesMoreOfItsConversationBehind(int blocks, int tokens, double expected) =>
         Assert.Equal(expected, RouteCost.Of(View(overlap: new(blocks, 0, 0, 0)), Request with { PromptTokens = tokens }, new(0.001, 0), Settings).Leaving, 9);
 
@@ -59,7 +71,7 @@ public sealed class RouteCostTests
     [Fact]
     public void Total_ShortWait_CountsForNothing()
     {
-        var cost = new RouteCost(0.04, 0, 0.1, 0, 0, 0, 0);
+        var cost = new RouteCost(0.04, 0, 0.1, 0, 0, 0);
         Assert.Equal((0.14, 0.1), (Math.Round(cost.FirstToken, 9), Math.Round(cost.Total, 9)));
         Assert.Equal(0.25, (cost with { Wait = 0.2 }).Total, 9);
     }
@@ -74,7 +86,7 @@ public sealed class RouteCostTests
         Assert.Equal([0, 1, 2, 3], places.Distinct().Order());
     }
 
-    /// <summary>A prefix stays where it is while the wait is worth it, and is computed again elsewhere once it is not: 1.6 s of work that counts three times, and 3.2 s for its conversation.</summary>
+    /// <summary>A prefix stays where it is while the wait is worth it, and is computed again elsewhere once it is not: 1.6 s of work that counts four times, and 1 s for its conversation.</summary>
     [Theory]
     [InlineData(7, 0)]
     [InlineData(9, 1)]
@@ -84,6 +96,17 @@ public sealed class RouteCostTests
         var home = View(Load() with { PendingPrefillSeconds = wait }, overlap: new(99, 0, 0, 0));
         ReplicaView[] views = [home, View(id: "b")];
         Assert.Equal(expected, new SecondsPolicy(Settings).Pick(new(views, [0, 1], new(0.001, 0)), request));
+    }
+
+    /// <summary>Of two copies one is used by all who want them while both cost the same, so that the other can be given up.</summary>
+    [Fact]
+    public void Pick_TwoCopies_OneIsUsedWhateverFollows()
+    {
+        ReplicaView[] views = [View(overlap: new(60, 0, 0, 0)), View(overlap: new(60, 0, 0, 0), id: "b"), View(id: "c")];
+        var prefix = Enumerable.Range(1, 60).Select(i => (ulong)i).ToArray();
+        var policy = new SecondsPolicy(Settings);
+        var places = Enumerable.Range(0, 32).Select(i => policy.Pick(new(views, [0, 1, 2], new(0.001, 0)), Request with { PrefixHash = 1, Blocks = [.. prefix, (ulong)(1000 + i), (ulong)(2000 + i)] }));
+        Assert.Single(places.Distinct());
     }
 
     /// <summary>Requests of one prefix that come at once go together: the second expects what the first is bringing.</summary>

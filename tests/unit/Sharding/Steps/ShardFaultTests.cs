@@ -9,7 +9,7 @@ namespace Granary.Tests.Unit.Sharding.Steps;
 /// <summary>Whatever happens to a shard or a link, all who wait are told why, and nothing is left: no thread, no link, no executor.</summary>
 public sealed class ShardFaultTests
 {
-    private static readonly SimulatedModel Model = new();
+    private static readonly SimulatedModel Model = new() { ContextLength = 16_384, KvBlockCount = 8_192 };
 
     public static TheoryData<string, int> Places
     {
@@ -169,7 +169,7 @@ public sealed class ShardFaultTests
     {
         var setup = await ShardSetup.StartAsync(Model, scheme, 2, 2, silence);
         var engine = InferenceEngine.Start(new(), setup.Cluster.Executor);
-        var handles = Enumerable.Range(0, 8).Select(i => engine.Submit(EngineHarness.Request([i, 2, 3], 1000, seed: (ulong)i))).ToArray();
+        var handles = Enumerable.Range(0, 8).Select(i => engine.Submit(EngineHarness.Request([i, 2, 3], 16_000, seed: (ulong)i))).ToArray();
         foreach (var handle in handles) Assert.True(await handle.WaitToReadAsync().AsTask().WaitAsync(EngineHarness.Patience));
         return (setup, engine, [.. handles.Select(handle => handle.ReadAll())]);
     }
