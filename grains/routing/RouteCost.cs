@@ -9,13 +9,14 @@ namespace Granary.Routing;
 /// <param name="Prefill">To compute what of its prompt no cache has.</param>
 /// <param name="Delay">What computing it takes from others besides.</param>
 /// <param name="Pressure">What the sequences there and it take from each other while they decode.</param>
+/// <param name="Crowding">That it has many more sequences than others: however near a prefix is, steps of a crowd are slow for all of it.</param>
 /// <param name="Leaving">What the conversation that it seems to go on leaves behind elsewhere: its later turns want the same blocks.</param>
-public readonly record struct RouteCost(double Wait, double Transfer, double Prefill, double Delay, double Pressure, double Leaving)
+public readonly record struct RouteCost(double Wait, double Transfer, double Prefill, double Delay, double Pressure, double Crowding, double Leaving)
 {
     public double FirstToken => Wait + Transfer + Prefill;
 
     /// <summary>Of a wait that may be over before the request comes, only the rest counts.</summary>
-    public double Total => Math.Max(0, Wait - PassedSeconds) + Transfer + Prefill + Delay + Pressure + Leaving;
+    public double Total => Math.Max(0, Wait - PassedSeconds) + Transfer + Prefill + Delay + Pressure + Crowding + Leaving;
 
     /// <summary>How much of what a replica told may have passed meanwhile: news are so old, and sums of steps no more exact.</summary>
     private static double PassedSeconds => ReplicaWatch.Pause.TotalSeconds;
@@ -30,12 +31,14 @@ public readonly record struct RouteCost(double Wait, double Transfer, double Pre
         var prefill = speeds.Prefill(cached, request.PromptTokens - cached);
         var transfer = block * (replica.Overlap.Host * settings.SecondsPerHostToken + replica.Overlap.Disk * settings.SecondsPerDiskToken);
         var held = (replica.Load?.KvBlocksUsed ?? 0) * block + replica.Unseen.PromptTokens + (long)replica.Sequences * settings.SequenceTokens;
+        var crowd = Math.Max(0, replica.Sequences - mean.Sequences - settings.CrowdSequences);
         return new(
             wait + replica.Unseen.PrefillSeconds,
             transfer,
             prefill,
             (settings.RecomputeWeight - 1) * prefill,
             settings.HeldTokenShare * held * speeds.PrefillToken,
+            settings.HeldTokenShare * settings.SequenceTokens * speeds.PrefillToken * crowd * crowd,
             settings.ConversationWeight * Math.Min(settings.ConversationSeconds, speeds.Prefill(0, request.PromptTokens)) * (1 - Square((double)cached / request.PromptTokens)));
     }
 

@@ -34,6 +34,9 @@ public sealed record RoutingSettings
     /// <summary>Tokens that a sequence counts as holding besides its own: also a short one takes its share of each step.</summary>
     public int SequenceTokens { get; init; } = 256;
 
+    /// <summary>Sequences more than the mean that a replica may have before each further one weighs by itself, and more with each: what holds them together may be a head that all prompts share.</summary>
+    public int CrowdSequences { get; init; } = 8;
+
     /// <summary>Seconds per prefill token, until any replica has measured its own.</summary>
     public double AssumedSecondsPerPrefillToken { get; init; } = 0.001;
 

@@ -71,7 +71,7 @@ public sealed class RouteCostTests
     [Fact]
     public void Total_ShortWait_CountsForNothing()
     {
-        var cost = new RouteCost(0.04, 0, 0.1, 0, 0, 0);
+        var cost = new RouteCost(0.04, 0, 0.1, 0, 0, 0, 0);
         Assert.Equal((0.14, 0.1), (Math.Round(cost.FirstToken, 9), Math.Round(cost.Total, 9)));
         Assert.Equal(0.25, (cost with { Wait = 0.2 }).Total, 9);
     }
@@ -96,6 +96,32 @@ public sealed class RouteCostTests
         var home = View(Load() with { PendingPrefillSeconds = wait }, overlap: new(99, 0, 0, 0));
         ReplicaView[] views = [home, View(id: "b")];
         Assert.Equal(expected, new SecondsPolicy(Settings).Pick(new(views, [0, 1], new(0.001, 0)), request));
+    }
+
+    /// <summary>Of 20 sequences where 2 are usual, 10 are more than 8 above the mean: 0.05 x 100 tokens x 1 ms x 10 x 10.</summary>
+    [Theory]
+    [InlineData(20, 2, 0.5)]
+    [InlineData(10, 2, 0)]
+    [InlineData(20, 30, 0)]
+    public void Of_ManyMoreSequencesThanTheMean_CostTheMoreTheMoreTheyAre(int sequences, double mean, double expected) =>
+        Assert.Equal(expected, RouteCost.Of(View(Load() with { RunningSequences = sequences }), Request, new(0.001, 0, mean), Settings).Crowding, 9);
+
+    /// <summary>A head that all prompts share and one replica alone has keeps them together only as long as that is no crowd.</summary>
+    [Fact]
+    public void Pick_HeadOfAllPromptsOnOneReplica_OthersGetTheirShare()
+    {
+        const int Requests = 400;
+        var settings = new RoutingSettings();
+        var views = Enumerable.Range(0, 8).Select(i => View(Load(), overlap: i == 0 ? new(31, 0, 0, 0) : default, id: $"m/{i}")).ToArray();
+        for (var i = 0; i < Requests; i++)
+        {
+            var means = MeanSpeeds.Of(views, settings) with { PrefillToken = 25e-6 };
+            var place = new SecondsPolicy(settings).Pick(new(views, [0, 1, 2, 3, 4, 5, 6, 7], means), Request with { PromptTokens = 520, Blocks = [.. Enumerable.Repeat(7UL, 31), (ulong)i] });
+            views[place] = views[place] with { Load = views[place].Load! with { RunningSequences = views[place].Sequences + 1 } };
+        }
+
+        Assert.InRange(views[0].Sequences, Requests / 8, (Requests / 8) + 40);
+        Assert.All(views[1..], view => Assert.InRange(view.Sequences, 30, Requests / 8));
     }
 
     /// <summary>Of two copies one is used by all who want them while both cost the same, so that the other can be given up.</summary>
