@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Granary.Client;
+using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
 using Granary.GrainInterfaces.Routing;
@@ -115,6 +116,13 @@ internal sealed partial class ChaosCluster : IAsyncDisposable
         }
 
         throw new TimeoutException($"{what}: not within {patience}; last was {last}");
+    }
+
+    /// <summary>The number of the silo whose replica has the most sequences now.</summary>
+    public async Task<int> FindBusiestAsync()
+    {
+        var loads = await Task.WhenAll(_silos.Select(silo => Grains.GetGrain<IReplicaGrain>(GrainKeys.Replica($"{silo.Name}/cpu", Model, 0)).GetLoadAsync()));
+        return Enumerable.Range(0, loads.Length).MaxBy(n => loads[n].RunningSequences + loads[n].WaitingSequences);
     }
 
     /// <summary>Undoes all faults, replaces the silos that are gone, and waits until every replica lives and is known.</summary>

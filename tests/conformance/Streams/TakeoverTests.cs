@@ -22,13 +22,17 @@ public sealed class TakeoverTests
         await using var silo = await StartAsync(client);
         var script = Say(silo, client);
         var (release, ended) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        CancellationToken? old = null;
         script.Before = async (place, token) =>
         {
             if (place < 3) return;
+            old ??= token;
             if (place == 3) await release.Task;
+            if (token != old) return;
+            // Its own end may not come before the word that another has the stream.
+            await Task.Delay(Patience, token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (token.IsCancellationRequested) ended.TrySetResult();
             token.ThrowIfCancellationRequested();
-            await Task.Yield();
         };
         await using var first = await EventStream.OpenAsync(silo.Http, Api.Chat, Body(), key: Key);
         var had = await first.ReadAsync(4);
@@ -38,10 +42,10 @@ public sealed class TakeoverTests
         await using var second = await opening;
 
         var rest = await second.ReadRestAsync();
-        var old = await Record.ExceptionAsync(() => first.ReadRestAsync());
+        var broken = await Record.ExceptionAsync(() => first.ReadRestAsync());
 
         Assert.True(rest[^1].IsEnd);
-        Assert.NotNull(old);
+        Assert.NotNull(broken);
         await ended.Task.WaitAsync(Patience);
     }
 
