@@ -33,8 +33,9 @@ internal sealed class StepLog
     public void Save(string path)
     {
         using var writer = new BinaryWriter(File.Create(path));
-        writer.Write(_steps);
-        for (var i = 0; i < _steps; i++) writer.Write(_stepEnds[i]);
+        var steps = Steps; // The device goes on meanwhile.
+        writer.Write(steps);
+        for (var i = 0; i < steps; i++) writer.Write(_stepEnds[i]);
         for (var i = 0; i < Prompt.MaxRequests; i++)
         {
             if (_submitted[i] == 0) continue;
