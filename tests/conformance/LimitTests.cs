@@ -144,9 +144,9 @@ public sealed class LimitTests(LimitTests.SmallSilo scripted) : IClassFixture<Li
 
     private static async IAsyncEnumerable<TokenChunk> ForeverAsync(TaskCompletionSource cancelled, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        yield return new TokenChunk { TokenId = 100 };
         try
         {
+            yield return new TokenChunk { TokenId = 100 };
             await Task.Delay(Timeout.Infinite, cancellationToken);
         }
         finally

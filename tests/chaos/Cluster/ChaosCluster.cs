@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using Granary.Client;
-using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Cluster;
 using Granary.GrainInterfaces.Models;
+using Granary.GrainInterfaces.Replicas;
 using Granary.GrainInterfaces.Routing;
 using Granary.Grains;
 using Granary.Tests.Support;

@@ -22,7 +22,7 @@ public sealed class FailureTests(SimulatedCluster cluster) : IClassFixture<Simul
         { new ReplicaFailedException("No."), typeof(GranaryGenerationException) },
     };
 
-    [Theory, MemberData(nameof(Errors))]
+    [Theory, MemberData(nameof(Errors), DisableDiscoveryEnumeration = true)]
     public async Task ErrorsOfTheCluster_AreTyped(Exception error, Type type)
     {
         var model = await cluster.DeployAsync();

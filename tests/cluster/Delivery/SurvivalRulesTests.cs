@@ -14,7 +14,7 @@ public sealed class SurvivalRulesTests
         { new() { SilenceLimit = default }, "SurvivalOptions.SilenceLimit is 00:00:00; it must be from 00:00:00.0500000 to 00:01:00." },
     };
 
-    [Theory, MemberData(nameof(OutOfBounds))]
+    [Theory, MemberData(nameof(OutOfBounds), DisableDiscoveryEnumeration = true)]
     public void Validate_OutOfBounds_NamesOptionValueAndBound(SurvivalOptions options, string message) =>
         Assert.Equal([message], new SurvivalOptionsValidator().Validate(null, options).Failures);
 

@@ -42,7 +42,7 @@ public sealed class LocalClusterTests : IDisposable
                 using var kill = Process.Start("kill", ["-TERM", $"{script.Id}"]);
                 await script.WaitForExitAsync(bound.Token);
                 Assert.Equal(0, script.ExitCode);
-                Assert.StartsWith("silo-2 ended with 137, 1 go on; it said last:\n", await errors, StringComparison.Ordinal);
+                Assert.Contains("silo-2 ended with 137, 1 go on; it said last:\n", await errors, StringComparison.Ordinal); // The shell may tell of it too.
             }
             else
             {

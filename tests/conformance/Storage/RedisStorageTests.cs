@@ -1,6 +1,6 @@
-using Granary.Grains;
 using System.Diagnostics.Metrics;
 using System.Text.Json;
+using Granary.Grains;
 using Granary.Silo.Hosting;
 using Granary.Silo.Metrics;
 using Granary.Silo.Storage;
@@ -152,7 +152,9 @@ public sealed class RedisStorageTests
         await redis.RunAsync();
         await Poll.UntilAsync(async () => await Record.ExceptionAsync(storage.ReadAsync) is null, "Redis is connected to again");
 
-        Assert.Equal("kept", await storage.ReadAsync());
+        // Whether the writing that was given up was done nobody knows: newer clients of Redis send it when they are connected again.
+        await storage.Of().ReadStateAsync("state", Grain, state);
+        Assert.Equal("kept", state.State);
         state.State = "changed";
         await storage.Of().WriteStateAsync("state", Grain, state);
         Assert.Equal("changed", await storage.ReadAsync());

@@ -24,7 +24,13 @@ public sealed class RecorderTests : IDisposable
     {
         var head = new StreamHead
         {
-            Endpoint = "/v1/completions", Body = [1], Owner = [], Created = ManualTime.Start, Deadline = ManualTime.Start, Seed = 1, Fingerprint = "f",
+            Endpoint = "/v1/completions",
+            Body = [1],
+            Owner = [],
+            Created = ManualTime.Start,
+            Deadline = ManualTime.Start,
+            Seed = 1,
+            Fingerprint = "f",
         };
         _recorder = new(_journal, head, 1, isKept: false, _choices, 1 << 20, Limit, _time, NullLogger.Instance);
         _ids = new(new($"cmpl-{Guid.Empty:N}", null, StreamStage.Choices), 1, _recorder);

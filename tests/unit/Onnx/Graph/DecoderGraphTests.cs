@@ -35,7 +35,7 @@ public sealed class DecoderGraphTests : IDisposable
         { "phi3, longrope, short factors", LongRope(), 32 },
     };
 
-    [Theory, MemberData(nameof(Families))]
+    [Theory, MemberData(nameof(Families), DisableDiscoveryEnumeration = true)]
     public void Import_FamilyWithRandomWeights_ComputesThePlainForwardPass(string name, SyntheticShape shape, int contextLength)
     {
         SyntheticModel.Write(_folder["source"], shape, seed: 11);

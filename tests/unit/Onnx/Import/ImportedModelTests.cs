@@ -18,7 +18,7 @@ public sealed class ImportedModelTests : IDisposable
     public static TheoryData<string, SyntheticShape, int> Families => DecoderGraphTests.Families;
 
     /// <summary>A chunk, a second chunk with a past, then tokens one by one: all three ways through the cache.</summary>
-    [Theory, MemberData(nameof(Families))]
+    [Theory, MemberData(nameof(Families), DisableDiscoveryEnumeration = true)]
     public void Execute_FamilyWithRandomWeights_ComputesThePlainForwardPass(string name, SyntheticShape shape, int contextLength)
     {
         SyntheticModel.Write(_folder["source"], shape, seed: 21);

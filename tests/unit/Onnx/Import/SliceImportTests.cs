@@ -34,7 +34,7 @@ public sealed class SliceImportTests : IDisposable
         { "Slice.Vocabulary is [-1, 31)", slice => slice with { Vocabulary = new(-1, 32) } },
     };
 
-    [Theory, MemberData(nameof(BadSlices))]
+    [Theory, MemberData(nameof(BadSlices), DisableDiscoveryEnumeration = true)]
     public void Import_SliceThatDoesNotFit_IsNamedAndNothingIsWritten(string reason, Func<ShardSlice, ShardSlice> change)
     {
         SyntheticModel.Write(Source, new SyntheticShape { Layers = 4 }, seed: 1);
