@@ -145,7 +145,7 @@ internal sealed partial class StreamRecorder(
             catch (Exception exception)
             {
                 // The silo of the journal, or this one, is ending: the stream goes on.
-                LogNotKept(exception, grain.GetPrimaryKeyString());
+                if (!_hasFailed) LogNotKept(exception, grain.GetPrimaryKeyString()); // Once for each time that it begins to fail.
             }
 
             _hasBegun |= answer == StreamAppend.Kept;

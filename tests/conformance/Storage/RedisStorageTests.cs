@@ -132,7 +132,14 @@ public sealed class RedisStorageTests
         await using var storage = new Storages(redis, new StorageOptions());
         await storage.Of().WriteStateAsync("state", Grain, new GrainState<Expiring>(new(TimeProvider.System.GetUtcNow().AddSeconds(-60))));
 
-        await Poll.UntilAsync(async () => await storage.ReadAsync() is null, "the state has ended");
+        await Poll.UntilAsync(
+            async () =>
+            {
+                var read = new GrainState<Expiring>();
+                await storage.Of().ReadStateAsync("state", Grain, read);
+                return !read.RecordExists;
+            },
+            "the state has ended");
     }
 
     private sealed record Expiring(DateTimeOffset ExpiresAt) : IExpiringState;
