@@ -102,7 +102,7 @@ public sealed class GrainGenerationClient : IGenerationClient
     }
 
     private LifeSearch SearchFor(string model, string requestId, bool wasTaken, CancellationToken cancellationToken) =>
-        new(_tickets, _pauses, _options, _time, _logger, model, requestId, cancellationToken) { WasTaken = wasTaken };
+        new(_tickets, _pauses, _options, _time, _logger, model, requestId, wasTaken, cancellationToken);
 
     private static TimeoutException DeadlinePassed(EmbedRequest request) =>
         new($"The deadline of request '{request.RequestId}', {request.Deadline:O}, has passed.");

@@ -10,15 +10,15 @@ namespace Granary.Client;
 /// A request that nobody has taken hears the refusal of the second. One that was taken once goes on asking, in rounds: who only refused is
 /// asked again in the next, and who was lost as soon as nobody else is left, for the routers know whether it lives.
 /// </remarks>
+/// <param name="wasTaken">It goes on with what was begun elsewhere.</param>
 internal sealed partial class LifeSearch(
-    TicketOffice tickets, RetryPauses pauses, SurvivalOptions options, TimeProvider time, ILogger logger, string model, string requestId, CancellationToken cancellationToken)
+    TicketOffice tickets, RetryPauses pauses, SurvivalOptions options, TimeProvider time, ILogger logger, string model, string requestId, bool wasTaken,
+    CancellationToken cancellationToken)
 {
     private readonly List<ReplicaLife> _lost = [];
     private readonly List<ReplicaLife> _refused = [];
     private int _failures; // Since a token, or since the beginning.
-
-    /// <summary>Some life took the request, or may have: from then on a refusal does not end it.</summary>
-    public bool WasTaken { get; set; }
+    private bool _wasTaken = wasTaken; // By some life, or it may have been: from then on a refusal does not end it.
 
     /// <summary>Lives that took the request and were lost.</summary>
     public int LostLives { get; private set; }
@@ -63,8 +63,8 @@ internal sealed partial class LifeSearch(
             catch (ModelNotReadyException notReady)
             {
                 // There are replicas; they are full. That is what the caller should hear.
-                if (!WasTaken && last is ReplicaSaturatedException) ExceptionDispatchInfo.Throw(last);
-                if (!WasTaken) throw;
+                if (!_wasTaken && last is ReplicaSaturatedException) ExceptionDispatchInfo.Throw(last);
+                if (!_wasTaken) throw;
                 _lost.Clear();
                 await EndRoundAsync(waitsSince, last ?? notReady);
                 continue;
@@ -74,7 +74,7 @@ internal sealed partial class LifeSearch(
             try
             {
                 var answer = await ask(booking);
-                WasTaken = true;
+                _wasTaken = true;
                 return answer;
             }
             catch (Exception exception)
@@ -87,13 +87,13 @@ internal sealed partial class LifeSearch(
                 LogNotTaken(logger, requestId, life.ReplicaId, life.Epoch, error);
                 if (refused)
                 {
-                    if (!WasTaken && _refused.Count > 0) throw StreamErrors.ToContract(exception, life);
+                    if (!_wasTaken && _refused.Count > 0) throw StreamErrors.ToContract(exception, life);
                     _refused.Add(life);
                     if (_refused.Count == 1) continue;
                 }
                 else
                 {
-                    WasTaken = true;
+                    _wasTaken = true;
                     if (!_lost.Contains(life)) _lost.Add(life);
                     if (judge is not null)
                     {

@@ -15,19 +15,11 @@ public sealed partial class TidyTests
                      select $"{Repository.Relative(path)}: {lines} lines, at most {MaxLinesOfAFile}");
 
     [Fact]
-    public void SourceFiles_LeaveNothingForLater() =>
-        Assert.Empty(from path in Repository.Files("*.cs")
-                     from line in File.ReadLines(path).Select((text, index) => (text, index))
-                     where Leftover().IsMatch(line.text)
-                     select $"{Repository.Relative(path)}:{line.index + 1}: {line.text.Trim()}");
+    public void SourceFiles_LeaveNothingForLater() => Assert.Empty(LinesWith(Leftover()));
 
     /// <summary>Else who completes one runs what waits for it, on its own thread and in the middle of its own work.</summary>
     [Fact]
-    public void CompletionSources_LeaveWhatWaitsToAnotherThread() =>
-        Assert.Empty(from path in Repository.Files("*.cs")
-                     from line in File.ReadLines(path).Select((text, index) => (text, index))
-                     where CompletionSource().IsMatch(line.text)
-                     select $"{Repository.Relative(path)}:{line.index + 1}: {line.text.Trim()}");
+    public void CompletionSources_LeaveWhatWaitsToAnotherThread() => Assert.Empty(LinesWith(CompletionSource()));
 
     /// <summary>A README that names a type or file that is gone tells a newcomer something false.</summary>
     [Fact]
@@ -53,6 +45,12 @@ public sealed partial class TidyTests
                      let full = Path.Combine(Path.GetDirectoryName(path)!, target)
                      where !File.Exists(full) && !Directory.Exists(full)
                      select $"{Repository.Relative(path)}: {target}");
+
+    private static IEnumerable<string> LinesWith(Regex pattern) =>
+        from path in Repository.Files("*.cs")
+        from line in File.ReadLines(path).Select((text, index) => (text, index))
+        where pattern.IsMatch(line.text)
+        select $"{Repository.Relative(path)}:{line.index + 1}: {line.text.Trim()}";
 
     [GeneratedRegex(@"new TaskCompletionSource(<[^(]*>)?\(\)|(?<!, )TaskCompletionSource(<[^(=]*>)?\??(\[\])? \w+ = new\(\)")]
     private static partial Regex CompletionSource();
